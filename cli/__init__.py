@@ -1,0 +1,1 @@
+"""Commands of naics-graph, one file each."""

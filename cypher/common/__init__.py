@@ -1,0 +1,1 @@
+"""Queries both databases understand."""

@@ -1,0 +1,1 @@
+"""NAICS industry codes: a taxonomy in a graph database, embedded in hyperbolic space."""

@@ -1,0 +1,1 @@
+"""Measurements: retrieval, hierarchy, baselines, and the report over every stage."""

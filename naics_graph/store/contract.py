@@ -1,0 +1,238 @@
+"""What a graph database must do for this project, whichever it is.
+
+Two implementations pass one law suite (`tests/store`): Neo4j and the embedded ladybug. The public
+methods here validate; the hooks with a leading underscore store.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from naics_graph.taxonomy.model import Taxonomy
+
+Progress = Callable[[str, int, int], None]
+"""Called as (what, done, total) while a long operation runs."""
+
+Row = dict[str, Any]
+Relation = tuple[str, str, str]
+"""(source node type, relation, target node type), as PyTorch Geometric names edge types."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What a load did, or with `dry_run` would do. Counts: nodes and relationships together."""
+
+    database: str
+    vintage: str
+    codes: int
+    index_entries: Mapping[str, int]
+    left_out: Mapping[str, int]
+    exclusions: int
+    created: int
+    updated: int
+    unchanged: int
+    missing: int
+    seconds: float
+    dry_run: bool = False
+    missing_keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRows:
+    """The vectors of one embedding set; row i belongs to `codes[i]`. All float64.
+
+    embedding: (n, d+1) Lorentz points, time first. radius: (n,) geodesic distance from the origin.
+    poincare: (n, 2) a picture in the unit disk. knn: (n, KNN_WIDTH) index vectors, zero-padded.
+    """
+
+    codes: Sequence[str]
+    embedding: NDArray[np.float64]
+    radius: NDArray[np.float64]
+    poincare: NDArray[np.float64]
+    knn: NDArray[np.float64]
+
+
+SetStatus = Literal["active", "inactive"]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSetInfo:
+    """One published set. `curvature` is the c of DESIGN section 4 (the space has curvature -c)."""
+
+    id: str
+    vintage: str
+    created: str
+    dims: int
+    curvature: float
+    model_sha256: str
+    data_sha256: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    status: SetStatus = "inactive"
+
+
+@dataclass(frozen=True, slots=True)
+class NearestRequest:
+    """A question for the codes nearest a Lorentz point within the active set of a vintage.
+
+    point: (d+1,) time first. knn_query: (KNN_WIDTH,) its index query vector. `level` keeps one
+    level, `within` the codes below (and including) one code, `exclude` drops one code. `exact`
+    scans instead of asking the index.
+    """
+
+    vintage: str
+    point: NDArray[np.float64]
+    knn_query: NDArray[np.float64]
+    limit: int = 10
+    level: int | None = 6
+    within: str | None = None
+    exclude: str | None = None
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """One candidate answer: code, stored point, the set it came from, path from the sector."""
+
+    code: str
+    title: str
+    level: int
+    embedding: NDArray[np.float64]
+    embedding_set: str
+    path: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphExport:
+    """The topology of one vintage for a graph network: node ids and typed edges.
+
+    codes and entries are in key order; validation entries and their edges are never exported.
+    `edges` maps ("industry", "has_child", "industry"), ("industry", "excludes", "industry") and
+    ("entry", "classified_as", "industry") to int64 arrays (2, e) of positions.
+    `version` changes whenever the loaded graph does.
+    """
+
+    vintage: str
+    version: str
+    codes: tuple[str, ...]
+    entries: tuple[str, ...]
+    edges: Mapping[Relation, NDArray[np.int64]]
+
+
+class GraphStore(ABC):
+    """A database that holds the taxonomy, its texts and its embedding sets."""
+
+    dialect: str
+    """Folder of `cypher/` whose queries take precedence over `cypher/common`."""
+
+    @property
+    @abstractmethod
+    def location(self) -> str:
+        """The file or URI, without a password, as shown to users."""
+
+    @abstractmethod
+    def migrate(self) -> list[str]:
+        """Apply the migrations this database lacks; return their names. Idempotent.
+
+        Raises:
+            DatabaseError: the database holds a migration this program does not know.
+        """
+
+    @abstractmethod
+    def migrations(self) -> list[str]:
+        """Names of the migrations recorded in this database, in order."""
+
+    @abstractmethod
+    def load(
+        self, taxonomy: Taxonomy, *, dry_run: bool = False, progress: Progress | None = None
+    ) -> LoadReport:
+        """Bring the database to hold `taxonomy`, all or nothing; report codes that vanished."""
+
+    @abstractmethod
+    def vintages(self) -> list[str]:
+        """Loaded vintages, oldest first."""
+
+    @abstractmethod
+    def taxonomy(self, vintage: str | None = None) -> Taxonomy:
+        """Read a vintage back (default the newest), equal to what was loaded.
+
+        Raises:
+            DatabaseError: nothing, or not this vintage, is loaded.
+        """
+
+    @abstractmethod
+    def export_graph(self, vintage: str) -> GraphExport:
+        """The topology of a vintage, validation entries left out."""
+
+    @abstractmethod
+    def graph_version(self, vintage: str) -> str:
+        """A value that changes whenever the loaded vintage does."""
+
+    @abstractmethod
+    def publish(
+        self, info: EmbeddingSetInfo, rows: EmbeddingRows, *, activate: bool = True
+    ) -> None:
+        """Store a set and, with `activate`, flip to it, in one transaction.
+
+        Raises:
+            DatabaseError: a set of this id exists, or codes of the rows are not loaded.
+        """
+
+    @abstractmethod
+    def embedding_sets(self) -> list[EmbeddingSetInfo]:
+        """All sets, newest first."""
+
+    @abstractmethod
+    def activate_set(self, set_id: str) -> None:
+        """Copy a stored set onto the node properties and flip the statuses, in one transaction."""
+
+    @abstractmethod
+    def delete_set(self, set_id: str) -> None:
+        """Delete a set that is not active.
+
+        Raises:
+            DatabaseError: no such set, or it is the active one.
+        """
+
+    @abstractmethod
+    def read_set(self, set_id: str) -> tuple[list[str], NDArray[np.float64]]:
+        """Codes and (n, d+1) points of a stored set, in code order."""
+
+    @abstractmethod
+    def nearest(self, request: NearestRequest) -> list[Neighbour]:
+        """Candidates for the nearest codes, over-fetched where an index is approximate.
+
+        One Cypher query, ordered by the Lorentz inner product in float64; all rows of one set.
+
+        Raises:
+            DatabaseError: no embedding set is active for the vintage.
+        """
+
+    @abstractmethod
+    def run(self, query: str, **parameters: Any) -> list[Row]:
+        """Run a named read query of `cypher/` with parameters; rows as dictionaries."""
+
+    @abstractmethod
+    def counts(self) -> dict[str, int]:
+        """Numbers of nodes by label and relationships by type."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release connections and locks. Idempotent."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,1 @@
+"""The industry taxonomy: sources, cleaning, and one validated value per vintage."""

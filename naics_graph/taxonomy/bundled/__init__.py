@@ -1,0 +1,1 @@
+"""The offline edition of the taxonomy that ships in the package."""
