@@ -1,0 +1,283 @@
+"""The Lorentz model of hyperbolic space: the only home of its formulas.
+
+Convention. c > 0 is the *magnitude* of the curvature, which is -c. A point is x = [x_0, x_s] with time
+first, on the sheet <x, x> = -x_0^2 + |x_s|^2 = -1/c, x_0 > 0; the origin is [1/sqrt(c), 0]. A tangent
+vector at the origin is written v (..., d), without its time part, which is zero; its length |v| is the
+distance its point lies from the origin. Everything is computed and returned in float64, whatever
+floating type comes in. Values and gradients are finite from coincident points to radius 12 for c in
+[0.1, 10] (tests/geometry sweeps it).
+
+Sources. Formulas without one: Nickel & Kiela 2018, "Learning Continuous Hierarchies in the Lorentz Model",
+and Desai et al. 2023, "MERU", appendix A. Polar distance: the hyperbolic law of cosines in half angles.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from naics_graph.errors import DataError
+
+KNN_WIDTH = 66
+"""Length of stored index vectors: sets of up to KNN_WIDTH - 2 dimensions are padded to it."""
+
+_TINY = 1e-60
+"""Floor of squared lengths before a square root: its root is still exact, its inverse finite."""
+
+_CLOSE = 1e-4
+"""Squared chords below this are taken from differences: 2 - 2u.v has lost four digits and more."""
+
+_BLOCK = 1 << 22
+"""Numbers held at once while close pairs are recomputed (32 MiB)."""
+
+Curvature = float | Tensor
+
+
+def geoopt_k(c: float) -> float:
+    """geoopt's Lorentz `k` for curvature magnitude c: its sheet is <x, x> = -k, so k = 1/c."""
+    return 1.0 / c
+
+
+def inner(x: Tensor, y: Tensor) -> Tensor:
+    """Lorentz product of (..., d+1) and (..., d+1): (...), at most -1/c for two points of a sheet."""
+    x, y = x.double(), y.double()
+    return (x[..., 1:] * y[..., 1:]).sum(-1) - x[..., 0] * y[..., 0]
+
+
+def expmap0(tangent: Tensor, c: Curvature) -> Tensor:
+    """Points (..., d+1) reached from the origin along (..., d): x_s = sinh(rho) v/|v| / sqrt(c)."""
+    root = _root(c)
+    length, direction = _length_direction(tangent)
+    space = torch.sinh(root * length) / root * direction
+    return torch.cat([torch.cosh(root * length) / root, space], dim=-1)
+
+
+def logmap0(point: Tensor, c: Curvature) -> Tensor:
+    """Tangent vectors at the origin (..., d) whose `expmap0` is `point` (..., d+1)."""
+    root = _root(c)
+    length, direction = _length_direction(point[..., 1:])
+    return torch.asinh(root * length) / root * direction
+
+
+def radius(point: Tensor, c: Curvature) -> Tensor:
+    """Distance from the origin, (..., d+1) -> (...), >= 0: asinh(sqrt(c) |x_s|) / sqrt(c)."""
+    root = _root(c)
+    length, _ = _length_direction(point[..., 1:])
+    return (torch.asinh(root * length) / root).squeeze(-1)
+
+
+def distance(x: Tensor, y: Tensor, c: Curvature) -> Tensor:
+    """Geodesic distance of (..., d+1) and (..., d+1): (...), >= 0, without cancellation at any radius."""
+    return 2.0 * torch.asinh(_half_sinh_squared(x, y, c).sqrt()) / _root(c)
+
+
+def pairwise_distance(x: Tensor, y: Tensor, c: Curvature) -> Tensor:
+    """Geodesic distances of all pairs: (n, d+1), (m, d+1) -> (n, m), >= 0."""
+    rho_x, u = _polar(x, c)
+    rho_y, v = _polar(y, c)
+    return _polar_pairwise(rho_x, u, rho_y, v, c)
+
+
+def tangent_pairwise_distance(v: Tensor, w: Tensor, c: Curvature) -> Tensor:
+    """Distances of expmap0(v) (n, d) from expmap0(w) (m, d): (n, m), >= 0.
+
+    Straight from the tangent vectors, so that nothing is lost by going through points; the hot path
+    of training.
+    """
+    root = _root(c)
+    length_v, direction_v = _length_direction(v)
+    length_w, direction_w = _length_direction(w)
+    return _polar_pairwise(root * length_v, direction_v, root * length_w, direction_w, c)
+
+
+def bound_radius(tangent: Tensor, max_radius: float) -> Tensor:
+    """(..., d) shortened to lengths below `max_radius`: R tanh(|v|/R) v/|v|.
+
+    Smooth, the identity near zero; a hard cap would leave no gradient beyond it.
+    """
+    length, direction = _length_direction(tangent)
+    return max_radius * torch.tanh(length / max_radius) * direction
+
+
+def centroid(points: Tensor, weights: Tensor, c: Curvature) -> Tensor:
+    """Lorentz centroid: (..., n, d+1), weights (..., n) >= 0 with a positive sum -> (..., d+1).
+
+    m = sum w x, divided by sqrt(c) sqrt(-<m, m>) (Law et al. 2019, "Lorentzian Distance Learning").
+    With e the direction of m_s, -<m, m> = (m_0 + |m_s|) sum w (x_0 - e.x_s), and each term is
+    1/(c (x_0 + |x_s|)) + |x_s| |u - e|^2 / 2: sums of positive numbers, where the difference of
+    squares would cancel at large radius.
+    """
+    points, weights = points.double(), weights.double().unsqueeze(-1)
+    total = (weights * points).sum(-2)
+    length, direction = _length_direction(total[..., 1:])
+    # A sum of space parts that vanishes has no direction, and any unit vector serves the identity.
+    axis = torch.zeros_like(direction)
+    axis[..., 0] = 1.0
+    direction = torch.where(length > math.sqrt(_TINY), direction, axis)
+    lengths, directions = _length_direction(points[..., 1:])
+    chord = (directions - direction.unsqueeze(-2)).square().sum(-1, keepdim=True)
+    gaps = 1.0 / (c * (points[..., :1] + lengths)) + lengths * chord / 2.0
+    gap = (weights * gaps).sum(-2)
+    space = total[..., 1:] / (_root(c) * (gap * (total[..., :1] + length)).sqrt())
+    return _with_time(space, c)
+
+
+def expmap(point: Tensor, tangent: Tensor, c: Curvature) -> Tensor:
+    """Follow `tangent` (..., d+1) with <point, tangent> = 0 from `point` (..., d+1): (..., d+1)."""
+    root = _root(c)
+    # Rounding can leave a tangent vector near zero with a squared length below zero.
+    length = inner(tangent, tangent).clamp_min(_TINY).sqrt().unsqueeze(-1) * root
+    reached = torch.cosh(length) * point + torch.sinh(length) / length * tangent
+    return _with_time(reached[..., 1:], c)
+
+
+def logmap(point: Tensor, target: Tensor, c: Curvature) -> Tensor:
+    """Tangent vector (..., d+1) at `point` (..., d+1) of length distance(point, target)."""
+    q = _half_sinh_squared(point, target, c).unsqueeze(-1)
+    # With s = sinh(sqrt(c) d / 2): cosh(sqrt(c) d) = 1 + 2 s^2, sinh(sqrt(c) d) = 2 s sqrt(1 + s^2).
+    scale = torch.asinh(q.sqrt()) / (q * (1.0 + q)).sqrt()
+    return scale * ((target.double() - point.double()) - 2.0 * q * point)
+
+
+def parallel_transport(point: Tensor, target: Tensor, tangent: Tensor, c: Curvature) -> Tensor:
+    """Carry `tangent` at `point` along the geodesic to `target`; all (..., d+1).
+
+    v + c <y, v> / (1 - c <x, y>) (x + y), whose denominator is at least 2.
+    """
+    point, target, tangent = point.double(), target.double(), tangent.double()
+    denominator = 2.0 + 2.0 * _half_sinh_squared(point, target, c)
+    scale = c * inner(target, tangent) / denominator
+    return tangent + scale.unsqueeze(-1) * (point + target)
+
+
+def to_poincare(point: Tensor, c: Curvature) -> Tensor:
+    """Position (..., d) in the unit ball: sqrt(c) x_s / (1 + sqrt(c) x_0), of norm tanh(rho / 2)."""
+    scaled = _root(c) * point.double()
+    return scaled[..., 1:] / (1.0 + scaled[..., :1])
+
+
+def sheet_error(point: Tensor, c: Curvature) -> Tensor:
+    """How far (..., d+1) is off the sheet: (...), |<x, x> + 1/c| / x_0^2, stored points <= 1e-9."""
+    point = point.double()
+    return (inner(point, point) + 1.0 / c).abs() / point[..., 0].square()
+
+
+def knn_vectors(points: Tensor, width: int = KNN_WIDTH) -> Tensor:
+    """Vectors (n, width) for a cosine index: [x_0, x_s, sqrt(M^2 - |x|^2), 0 ...], all of norm M.
+
+    points: (n, d+1) with d <= width - 2. M is the largest Euclidean norm among them. Against
+    `knn_query` the cosine order is the Lorentz order (DESIGN section 7).
+    """
+    points = points.double()
+    squared = points.square().sum(-1, keepdim=True)
+    if squared.numel() == 0:
+        return _padded(points, width, spare=1)
+    # The largest point may round to a negative rest.
+    rest = (squared.max() - squared).clamp_min(0.0).sqrt()
+    return _padded(torch.cat([points, rest], dim=-1), width, spare=0)
+
+
+def knn_query(point: Tensor, width: int = KNN_WIDTH) -> Tensor:
+    """Index query of (..., d+1): (..., width), [-q_0, q_s, 0, 0 ...]."""
+    point = point.double()
+    return _padded(torch.cat([-point[..., :1], point[..., 1:]], dim=-1), width, spare=1)
+
+
+def _padded(vectors: Tensor, width: int, *, spare: int) -> Tensor:
+    missing = width - vectors.shape[-1]
+    if missing < spare:
+        dims = vectors.shape[-1] + spare - 2
+        raise DataError(
+            f"an embedding of {dims} dimensions does not fit index vectors of length {width}",
+            where="knn",
+            do=f"train with at most {width - 2} dimensions",
+        )
+    return torch.nn.functional.pad(vectors, (0, missing))
+
+
+def _root(c: Curvature) -> Curvature:
+    return c.double().sqrt() if isinstance(c, Tensor) else math.sqrt(c)
+
+
+def _with_time(space: Tensor, c: Curvature) -> Tensor:
+    """The point of the sheet with this space part."""
+    time = (space.square().sum(-1, keepdim=True) + 1.0 / c).sqrt()
+    return torch.cat([time, space], dim=-1)
+
+
+def _length_direction(vector: Tensor) -> tuple[Tensor, Tensor]:
+    """|v| (..., 1) and v/|v| (..., d), of which a zero vector has none: it stays zero."""
+    vector = vector.double()
+    # At zero the length is constant and only the direction carries gradient, times the length it
+    # is multiplied by: that product is the true derivative there.
+    length = vector.square().sum(-1, keepdim=True).clamp_min(_TINY).sqrt()
+    return length, vector / length
+
+
+def _polar(point: Tensor, c: Curvature) -> tuple[Tensor, Tensor]:
+    """rho = sqrt(c) r (..., 1) and direction (..., d) of points (..., d+1)."""
+    length, direction = _length_direction(point[..., 1:])
+    return torch.asinh(_root(c) * length), direction
+
+
+def _half_sinh_squared(x: Tensor, y: Tensor, c: Curvature) -> Tensor:
+    """sinh^2(sqrt(c) d / 2) of (..., d+1) and (..., d+1): (...), > 0."""
+    rho_x, u = _polar(x, c)
+    rho_y, v = _polar(y, c)
+    chord = (u - v).square().sum(-1)
+    return _law_of_cosines(rho_x.squeeze(-1), rho_y.squeeze(-1), chord)
+
+
+def _polar_pairwise(rho_x: Tensor, u: Tensor, rho_y: Tensor, v: Tensor, c: Curvature) -> Tensor:
+    """Distances (n, m) from rho (n, 1), (m, 1) and directions (n, d), (m, d)."""
+    chord: Tensor = _SquaredChord.apply(u, v)  # type: ignore[no-untyped-call]
+    return 2.0 * torch.asinh(_law_of_cosines(rho_x, rho_y.T, chord).sqrt()) / _root(c)
+
+
+def _law_of_cosines(rho_x: Tensor, rho_y: Tensor, chord: Tensor) -> Tensor:
+    """sinh^2((rho_x - rho_y)/2) + sinh(rho_x) sinh(rho_y) |u - v|^2 / 4, at least _TINY."""
+    radial = torch.sinh((rho_x - rho_y) / 2.0).square()
+    # The square root that follows has an infinite slope at 0: coincident points get gradient 0.
+    return (radial + torch.sinh(rho_x) / 4.0 * torch.sinh(rho_y) * chord).clamp_min(_TINY)
+
+
+class _SquaredChord(torch.autograd.Function):
+    """|u - v|^2 of unit vectors (n, d), (m, d): (n, m), with every digit also where they are close.
+
+    2 - 2 u.v by one matrix product; pairs closer than _CLOSE, where it cancels, from differences.
+    """
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, u: Tensor, v: Tensor) -> Tensor:
+        chord = torch.mm(u, v.T).mul_(-2.0).add_(2.0)
+        rows, columns = (chord < _CLOSE).nonzero(as_tuple=True)
+        for i, j in _blocks(rows, columns, u.shape[1]):
+            chord[i, j] = (u[i] - v[j]).square().sum(-1)
+        ctx.save_for_backward(u, v, rows, columns)
+        return chord
+
+    @staticmethod
+    def backward(  # type: ignore[override]
+        ctx: torch.autograd.function.FunctionCtx, gradient: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        u, v, rows, columns = ctx.saved_tensors  # type: ignore[attr-defined]
+        close = gradient[rows, columns]
+        apart = gradient.clone()
+        apart[rows, columns] = 0.0
+        grad_u = torch.mm(apart, v).mul_(-2.0)
+        grad_v = torch.mm(apart.T, u).mul_(-2.0)
+        start = 0
+        for i, j in _blocks(rows, columns, u.shape[1]):
+            step = (u[i] - v[j]) * (2.0 * close[start : start + len(i), None])
+            grad_u.index_add_(0, i, step)
+            grad_v.index_add_(0, j, -step)
+            start += len(i)
+        return grad_u, grad_v
+
+
+def _blocks(rows: Tensor, columns: Tensor, dims: int) -> list[tuple[Tensor, Tensor]]:
+    """Pairs in pieces of at most _BLOCK numbers, so that a collapsed embedding still fits memory."""
+    size = max(1, _BLOCK // max(1, dims))
+    return list(zip(rows.split(size), columns.split(size), strict=True))
