@@ -45,7 +45,7 @@ def activate(
     from naics_graph import connect
 
     with connect(database) as handle:
-        handle.store.activate_set(set_id)
+        handle.activate_set(set_id)
     _done("activated", set_id, as_json=as_json, quiet=quiet)
 
 
@@ -60,7 +60,7 @@ def delete(
     from naics_graph import connect
 
     with connect(database) as handle:
-        handle.store.delete_set(set_id)
+        handle.delete_set(set_id)
     _done("deleted", set_id, as_json=as_json, quiet=quiet)
 
 

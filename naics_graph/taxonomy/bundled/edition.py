@@ -1,0 +1,64 @@
+"""The edition in the package: codes and titles, one CSV per vintage, readable with no network.
+
+Codes and titles are public facts. Descriptions, examples, exclusions and phrases are absent here, so
+those channels are empty (masked), never a placeholder.
+"""
+
+from __future__ import annotations
+
+import csv
+from importlib.resources import files
+from typing import Final
+
+from naics_graph.errors import DataError
+from naics_graph.taxonomy.model import Industry, Taxonomy
+
+NEWEST: Final = "2022"
+"""The newest vintage the package knows, the default of `load` and `fetch`."""
+
+
+def bundled_vintages() -> list[str]:
+    """Vintages in the package, oldest first."""
+    names = (entry.name for entry in files(__package__).iterdir())
+    return sorted(name.removesuffix(".csv") for name in names if name.endswith(".csv"))
+
+
+def read_bundled(vintage: str = NEWEST) -> Taxonomy:
+    """One vintage of the bundled edition, parents before children.
+
+    Raises:
+        DataError: the package has no such vintage.
+    """
+    if vintage not in bundled_vintages():
+        raise DataError(
+            f"the package has no NAICS {vintage}",
+            where=f"the bundled edition ({', '.join(bundled_vintages())})",
+            do="choose one of those with --vintage, or load workbooks with --source DIR",
+        )
+    with files(__package__).joinpath(f"{vintage}.csv").open(encoding="utf-8", newline="") as file:
+        rows = [(row["code"], row["title"]) for row in csv.DictReader(file)]
+    sectors = _sector_of_prefix([code for code, _ in rows])
+    return Taxonomy(
+        vintage=vintage,
+        industries=tuple(
+            Industry(code=code, title=title, parent=_parent(code, sectors)) for code, title in rows
+        ),
+    )
+
+
+def _sector_of_prefix(codes: list[str]) -> dict[str, str]:
+    """Two digits → sector: "32" → "31-33"."""
+    sectors: dict[str, str] = {}
+    for code in codes:
+        if "-" in code:
+            first, last = code.split("-")
+            sectors |= {str(prefix): code for prefix in range(int(first), int(last) + 1)}
+        elif len(code) == 2:
+            sectors[code] = code
+    return sectors
+
+
+def _parent(code: str, sectors: dict[str, str]) -> str | None:
+    if "-" in code or len(code) == 2:
+        return None
+    return sectors[code[:2]] if len(code) == 3 else code[:-1]
