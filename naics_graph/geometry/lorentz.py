@@ -1,22 +1,29 @@
 """The Lorentz model of hyperbolic space: the only home of its formulas.
 
-Convention. c > 0 is the *magnitude* of the curvature, which is -c. A point is x = [x_0, x_s] with time
-first, on the sheet <x, x> = -x_0^2 + |x_s|^2 = -1/c, x_0 > 0; the origin is [1/sqrt(c), 0]. A tangent
-vector at the origin is written v (..., d), without its time part, which is zero; its length |v| is the
-distance its point lies from the origin. Everything is computed and returned in float64, whatever
+Convention. c > 0 is the *magnitude* of the curvature, which is -c. A point is x = [x_0, x_s], time
+first, on the sheet <x, x> = -x_0^2 + |x_s|^2 = -1/c, x_0 > 0; the origin is [1/sqrt(c), 0]. A
+tangent vector at the origin is written v (..., d), without its time part, which is zero; |v| is the
+distance of its point from the origin. Everything is computed and returned in float64, whatever
 floating type comes in. Values and gradients are finite from coincident points to radius 12 for c in
 [0.1, 10] (tests/geometry sweeps it).
 
-Sources. Formulas without one: Nickel & Kiela 2018, "Learning Continuous Hierarchies in the Lorentz Model",
-and Desai et al. 2023, "MERU", appendix A. Polar distance: the hyperbolic law of cosines in half angles.
+Sources. Where none is given: Nickel & Kiela 2018, "Learning Continuous Hierarchies in the Lorentz
+Model of Hyperbolic Geometry". The polar distance is the hyperbolic law of cosines in half angles,
+
+    sinh^2(sqrt(c) d / 2) = sinh^2((rho_1 - rho_2) / 2) + sinh(rho_1) sinh(rho_2) |u_1 - u_2|^2 / 4
+
+with rho = sqrt(c) r and u the direction: no difference of large numbers at any radius.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from naics_graph.errors import DataError
 
@@ -36,12 +43,12 @@ Curvature = float | Tensor
 
 
 def geoopt_k(c: float) -> float:
-    """geoopt's Lorentz `k` for curvature magnitude c: its sheet is <x, x> = -k, so k = 1/c."""
+    """The `k` of geoopt's Lorentz manifold, whose sheet is <x, x> = -k: 1/c."""
     return 1.0 / c
 
 
 def inner(x: Tensor, y: Tensor) -> Tensor:
-    """Lorentz product of (..., d+1) and (..., d+1): (...), at most -1/c for two points of a sheet."""
+    """Lorentz product of (..., d+1) and (..., d+1): (...); at most -1/c for two points."""
     x, y = x.double(), y.double()
     return (x[..., 1:] * y[..., 1:]).sum(-1) - x[..., 0] * y[..., 0]
 
@@ -69,7 +76,7 @@ def radius(point: Tensor, c: Curvature) -> Tensor:
 
 
 def distance(x: Tensor, y: Tensor, c: Curvature) -> Tensor:
-    """Geodesic distance of (..., d+1) and (..., d+1): (...), >= 0, without cancellation at any radius."""
+    """Geodesic distance of (..., d+1) and (..., d+1): (...), > 0, about 1e-30 for equal points."""
     return 2.0 * torch.asinh(_half_sinh_squared(x, y, c).sqrt()) / _root(c)
 
 
@@ -77,7 +84,7 @@ def pairwise_distance(x: Tensor, y: Tensor, c: Curvature) -> Tensor:
     """Geodesic distances of all pairs: (n, d+1), (m, d+1) -> (n, m), >= 0."""
     rho_x, u = _polar(x, c)
     rho_y, v = _polar(y, c)
-    return _polar_pairwise(rho_x, u, rho_y, v, c)
+    return 2.0 / _root(c) * _half_angle(rho_x, u, rho_y, v)
 
 
 def tangent_pairwise_distance(v: Tensor, w: Tensor, c: Curvature) -> Tensor:
@@ -89,7 +96,7 @@ def tangent_pairwise_distance(v: Tensor, w: Tensor, c: Curvature) -> Tensor:
     root = _root(c)
     length_v, direction_v = _length_direction(v)
     length_w, direction_w = _length_direction(w)
-    return _polar_pairwise(root * length_v, direction_v, root * length_w, direction_w, c)
+    return 2.0 / root * _half_angle(root * length_v, direction_v, root * length_w, direction_w)
 
 
 def bound_radius(tangent: Tensor, max_radius: float) -> Tensor:
@@ -136,7 +143,7 @@ def expmap(point: Tensor, tangent: Tensor, c: Curvature) -> Tensor:
 def logmap(point: Tensor, target: Tensor, c: Curvature) -> Tensor:
     """Tangent vector (..., d+1) at `point` (..., d+1) of length distance(point, target)."""
     q = _half_sinh_squared(point, target, c).unsqueeze(-1)
-    # With s = sinh(sqrt(c) d / 2): cosh(sqrt(c) d) = 1 + 2 s^2, sinh(sqrt(c) d) = 2 s sqrt(1 + s^2).
+    # q = sinh^2(h), h the half angle: cosh(2 h) = 1 + 2 q, sinh(2 h) = 2 sqrt(q (1 + q)).
     scale = torch.asinh(q.sqrt()) / (q * (1.0 + q)).sqrt()
     return scale * ((target.double() - point.double()) - 2.0 * q * point)
 
@@ -153,7 +160,7 @@ def parallel_transport(point: Tensor, target: Tensor, tangent: Tensor, c: Curvat
 
 
 def to_poincare(point: Tensor, c: Curvature) -> Tensor:
-    """Position (..., d) in the unit ball: sqrt(c) x_s / (1 + sqrt(c) x_0), of norm tanh(rho / 2)."""
+    """Unit ball (..., d): sqrt(c) x_s / (1 + sqrt(c) x_0), of norm tanh(sqrt(c) r / 2) <= 1."""
     scaled = _root(c) * point.double()
     return scaled[..., 1:] / (1.0 + scaled[..., :1])
 
@@ -217,67 +224,76 @@ def _length_direction(vector: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _polar(point: Tensor, c: Curvature) -> tuple[Tensor, Tensor]:
-    """rho = sqrt(c) r (..., 1) and direction (..., d) of points (..., d+1)."""
+    """The rho = sqrt(c) r (..., 1) and direction (..., d) of points (..., d+1)."""
     length, direction = _length_direction(point[..., 1:])
     return torch.asinh(_root(c) * length), direction
 
 
 def _half_sinh_squared(x: Tensor, y: Tensor, c: Curvature) -> Tensor:
-    """sinh^2(sqrt(c) d / 2) of (..., d+1) and (..., d+1): (...), > 0."""
+    """sinh^2(sqrt(c) d / 2) of (..., d+1) and (..., d+1): (...), at least _TINY."""
     rho_x, u = _polar(x, c)
     rho_y, v = _polar(y, c)
-    chord = (u - v).square().sum(-1)
-    return _law_of_cosines(rho_x.squeeze(-1), rho_y.squeeze(-1), chord)
-
-
-def _polar_pairwise(rho_x: Tensor, u: Tensor, rho_y: Tensor, v: Tensor, c: Curvature) -> Tensor:
-    """Distances (n, m) from rho (n, 1), (m, 1) and directions (n, d), (m, d)."""
-    chord: Tensor = _SquaredChord.apply(u, v)  # type: ignore[no-untyped-call]
-    return 2.0 * torch.asinh(_law_of_cosines(rho_x, rho_y.T, chord).sqrt()) / _root(c)
-
-
-def _law_of_cosines(rho_x: Tensor, rho_y: Tensor, chord: Tensor) -> Tensor:
-    """sinh^2((rho_x - rho_y)/2) + sinh(rho_x) sinh(rho_y) |u - v|^2 / 4, at least _TINY."""
+    angular = torch.sinh(rho_x) * torch.sinh(rho_y) * (u - v).square().sum(-1, keepdim=True) / 4.0
     radial = torch.sinh((rho_x - rho_y) / 2.0).square()
     # The square root that follows has an infinite slope at 0: coincident points get gradient 0.
-    return (radial + torch.sinh(rho_x) / 4.0 * torch.sinh(rho_y) * chord).clamp_min(_TINY)
+    return (radial + angular).squeeze(-1).clamp_min(_TINY)
 
 
-class _SquaredChord(torch.autograd.Function):
-    """|u - v|^2 of unit vectors (n, d), (m, d): (n, m), with every digit also where they are close.
+def _half_angle(rho_x: Tensor, u: Tensor, rho_y: Tensor, v: Tensor) -> Tensor:
+    result: Tensor = _HalfAngle.apply(rho_x, u, rho_y, v)  # type: ignore[no-untyped-call]
+    return result
 
-    2 - 2 u.v by one matrix product; pairs closer than _CLOSE, where it cancels, from differences.
+
+class _HalfAngle(torch.autograd.Function):
+    """sqrt(c) d / 2 of all pairs, (n, m), from rho (n, 1), (m, 1) and directions (n, d), (m, d).
+
+    The formula of `_half_sinh_squared` for matrices, with its derivative by hand (autograd takes
+    1.7 times as long). Squared chords come from one matrix product, 2 - 2 u.v; pairs closer than
+    _CLOSE, where that cancels, from differences.
     """
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, u: Tensor, v: Tensor) -> Tensor:
-        chord = torch.mm(u, v.T).mul_(-2.0).add_(2.0)
+    def forward(ctx: Any, rho_x: Tensor, u: Tensor, rho_y: Tensor, v: Tensor) -> Tensor:
+        """(n, m), > 0."""
+        chord = torch.addmm(u.new_full((1, 1), 2.0), u, v.T, alpha=-2.0)
         rows, columns = (chord < _CLOSE).nonzero(as_tuple=True)
         for i, j in _blocks(rows, columns, u.shape[1]):
             chord[i, j] = (u[i] - v[j]).square().sum(-1)
-        ctx.save_for_backward(u, v, rows, columns)
-        return chord
+        angular = chord.mul_(torch.sinh(rho_x) / 4.0).mul_(torch.sinh(rho_y).T)
+        half = (rho_x / 2.0 - rho_y.T / 2.0).sinh_()
+        # Kept off zero because the derivative divides by it; for coincident points it then is 0.
+        half = half.square_().add_(angular).clamp_min_(_TINY).sqrt_()
+        ctx.save_for_backward(rho_x, u, rho_y, v, angular, half, rows, columns)
+        return torch.asinh(half)
 
     @staticmethod
-    def backward(  # type: ignore[override]
-        ctx: torch.autograd.function.FunctionCtx, gradient: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        u, v, rows, columns = ctx.saved_tensors  # type: ignore[attr-defined]
-        close = gradient[rows, columns]
-        apart = gradient.clone()
-        apart[rows, columns] = 0.0
-        grad_u = torch.mm(apart, v).mul_(-2.0)
-        grad_v = torch.mm(apart.T, u).mul_(-2.0)
-        start = 0
-        for i, j in _blocks(rows, columns, u.shape[1]):
-            step = (u[i] - v[j]) * (2.0 * close[start : start + len(i), None])
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """With h = sinh of the half angle: d asinh(h) / d h^2 = 1 / (2 h sqrt(1 + h^2))."""
+        rho_x, u, rho_y, v, angular, half, rows, columns = ctx.saved_tensors
+        slope = gradient / half.square().add_(1.0).sqrt_().mul_(half).mul_(2.0)
+        radial = (rho_x - rho_y.T).sinh_().mul_(slope).mul_(0.5)
+        weighted = angular * slope
+        grad_rho_x = radial.sum(1, True) + weighted.sum(1, True) / torch.tanh(rho_x)
+        grad_rho_y = weighted.sum(0)[:, None] / torch.tanh(rho_y) - radial.sum(0)[:, None]
+        chord = slope.mul_(torch.sinh(rho_x) / 4.0).mul_(torch.sinh(rho_y).T)
+        close = chord[rows, columns].mul_(2.0)
+        chord[rows, columns] = 0.0
+        grad_u = torch.mm(chord, v).mul_(-2.0)
+        grad_v = torch.mm(chord.T, u).mul_(-2.0)
+        parts = torch.split(close, _block_size(u.shape[1]))
+        for (i, j), part in zip(_blocks(rows, columns, u.shape[1]), parts, strict=True):
+            step = (u[i] - v[j]).mul_(part[:, None])
             grad_u.index_add_(0, i, step)
-            grad_v.index_add_(0, j, -step)
-            start += len(i)
-        return grad_u, grad_v
+            grad_v.index_add_(0, j, step, alpha=-1.0)
+        return grad_rho_x, grad_u, grad_rho_y, grad_v
 
 
-def _blocks(rows: Tensor, columns: Tensor, dims: int) -> list[tuple[Tensor, Tensor]]:
-    """Pairs in pieces of at most _BLOCK numbers, so that a collapsed embedding still fits memory."""
-    size = max(1, _BLOCK // max(1, dims))
-    return list(zip(rows.split(size), columns.split(size), strict=True))
+def _blocks(rows: Tensor, columns: Tensor, dims: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pairs in pieces of at most _BLOCK numbers: a collapsed embedding still fits memory."""
+    size = _block_size(dims)
+    return zip(torch.split(rows, size), torch.split(columns, size), strict=True)
+
+
+def _block_size(dims: int) -> int:
+    return max(1, _BLOCK // max(1, dims))
