@@ -16,9 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from naics_graph.store.contract import EmbeddingSetInfo, LoadReport, Progress
+from naics_graph.taxonomy.model import level_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Info:
     """What a database holds: vintages (oldest first), counts by label and relation, migrations,
-    embedding sets (newest first)."""
+    embedding sets (newest first).
+    """
 
     database: str
     vintages: tuple[str, ...]
@@ -201,15 +203,16 @@ class Handle:
             DatabaseError: nothing is loaded, or no embedding set is active.
             ArtifactMismatchError: the model of the active set is not on this machine.
         """
-        return self.searcher.search(
-            text, level=level, within=within, limit=limit, vintage=vintage, exact=exact
-        )
+        from naics_graph.search.search import Scope
+
+        scope = Scope(level=level, within=within, limit=limit, exact=exact)
+        return self.searcher.search(text, scope=scope, vintage=vintage)
 
     def similar(
         self,
         code: str,
         *,
-        level: int | str | None = "same",
+        level: int | Literal["same"] | None = "same",
         within: str | None = None,
         limit: int = 10,
         vintage: str | None = None,
@@ -221,15 +224,20 @@ class Handle:
             code: a code of the vintage.
             level: number of digits of the answers, 2-6; "same" is the code's own level. With None
                 codes of every level answer, the code's ancestors and single-child twins included.
-            within, limit, vintage, exact: as in `search`.
+            within: keep the codes below (and including) this code.
+            limit: at most so many answers, 1 or more.
+            vintage: the edition to answer from; None is the newest loaded.
+            exact: scan every code instead of asking the vector index.
 
         Raises:
             UsageError: an unknown code, or a level or limit out of range.
             DatabaseError: nothing is loaded, or no embedding set is active.
         """
-        return self.searcher.similar(
-            code, level=level, within=within, limit=limit, vintage=vintage, exact=exact
-        )
+        from naics_graph.search.search import Scope
+
+        wanted = level_of(code) if level == "same" else level
+        scope = Scope(level=wanted, within=within, limit=limit, exact=exact)
+        return self.searcher.similar(code, scope=scope, vintage=vintage)
 
     def encode(self, texts: Sequence[str], *, vintage: str | None = None) -> NDArray[np.float64]:
         """Texts as Lorentz points of the active set's space.
