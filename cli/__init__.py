@@ -20,7 +20,7 @@ import typer
 
 from naics_graph.errors import NaicsGraphError
 
-from . import fetch, info, load, sets
+from . import fetch, info, load, query, search, sets, similar
 from .common import stderr_console
 
 INTERRUPTED = 130
@@ -58,6 +58,9 @@ def root(
 app.command()(load.load)
 app.command()(info.info)
 app.command()(fetch.fetch)
+app.command()(search.search)
+app.command()(similar.similar)
+app.command()(query.query)
 app.add_typer(sets.app, name="sets")
 
 
