@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
+from naics_graph.taxonomy.bundled.edition import NEWEST
+
 from .common import JsonOption, QuietOption, note, print_json, print_table, progress
 
 
 def fetch(
     vintage: Annotated[
         str, typer.Option("--vintage", metavar="YEAR", help="The vintage.")
-    ] = "2022",
+    ] = NEWEST,
     force: Annotated[
         bool, typer.Option("--force", help="Fetch again what is already in the cache.")
     ] = False,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from naics_graph.taxonomy.bundled.edition import NEWEST
+
 from .common import DatabaseOption, JsonOption, QuietOption, note, print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ def load(
     ] = None,
     vintage: Annotated[
         str, typer.Option("--vintage", metavar="YEAR", help="The vintage.")
-    ] = "2022",
+    ] = NEWEST,
     roles: Annotated[
         Path | None,
         typer.Option(

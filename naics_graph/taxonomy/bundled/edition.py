@@ -1,6 +1,6 @@
 """The edition in the package: codes and titles, one CSV per vintage, readable with no network.
 
-Codes and titles are public facts. Descriptions, examples, exclusions and phrases are absent here, so
+Codes and titles are public facts. Descriptions, examples, exclusions and phrases are absent here:
 those channels are empty (masked), never a placeholder.
 """
 
