@@ -1,0 +1,99 @@
+"""Every text that says which code it belongs to: the training queries of one taxonomy."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from naics_graph.taxonomy.model import (
+    Channel,
+    EntrySource,
+    Exclusion,
+    Taxonomy,
+    TaxonomyIndex,
+    level_of,
+)
+from naics_graph.taxonomy.roles import normalise
+
+TextSource = Literal["index", "phrase", "title", "description", "example", "exclusion"]
+
+_ENTRY_SOURCE: Final[dict[EntrySource, TextSource]] = {
+    EntrySource.CENSUS: "index",
+    EntrySource.COMPANION: "phrase",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledText:
+    """A text and the code it belongs to, of any level.
+
+    `channel` and `holder` say where the text stands in the database: in that channel of that code.
+    The holder of an exclusion clause is the code that excludes it, of all others `code` itself or a
+    code joined to it by single children. `entry_key` names the index entry it is, if any.
+    """
+
+    text: str
+    code: str
+    source: TextSource
+    channel: Channel
+    holder: str
+    entry_key: str | None = None
+
+
+def labelled_texts(taxonomy: Taxonomy) -> tuple[LabelledText, ...]:
+    """Every training query, validation entries left out.
+
+    A chain of single-child codes names one industry: its texts are labelled with its deepest code,
+    and a text repeated in the chain comes once. A clause is a query when its sentence names one
+    code, and that code is, or has as its only descendant at its level, a six-digit one.
+    """
+    index = TaxonomyIndex(taxonomy)
+    deepest = {code: index.twins(code)[-1] for code in index.codes}
+    texts = [
+        *_own_texts(taxonomy, deepest),
+        *_clauses(taxonomy.exclusions, deepest),
+    ]
+    return (*_entries(taxonomy), *_distinct(texts))
+
+
+def _entries(taxonomy: Taxonomy) -> Iterator[LabelledText]:
+    for entry in taxonomy.entries:
+        if not entry.evaluated:
+            source = _ENTRY_SOURCE[entry.source]
+            yield LabelledText(entry.text, entry.code, source, "examples", entry.code, entry.key)
+
+
+def _own_texts(taxonomy: Taxonomy, deepest: dict[str, str]) -> Iterator[LabelledText]:
+    # Children first, so that of a text repeated in a chain the one on the deepest code stays.
+    for industry in reversed(taxonomy.industries):
+        code = industry.code
+        label = deepest[code]
+        yield LabelledText(industry.title, label, "title", "title", code)
+        if industry.description:
+            yield LabelledText(industry.description, label, "description", "description", code)
+        for example in industry.examples:
+            yield LabelledText(example, label, "example", "examples", code)
+
+
+def _clauses(exclusions: Iterable[Exclusion], deepest: dict[str, str]) -> Iterator[LabelledText]:
+    sentences: dict[tuple[str, str], list[Exclusion]] = defaultdict(list)
+    for exclusion in exclusions:
+        sentences[exclusion.source, exclusion.text].append(exclusion)
+    for named in sentences.values():
+        only = named[0]
+        label = deepest[only.target]
+        if len(named) == 1 and only.clause and level_of(label) == 6:
+            yield LabelledText(only.clause, label, "exclusion", "excluded", only.source)
+
+
+def _distinct(texts: Iterable[LabelledText]) -> Iterator[LabelledText]:
+    """The first of every text, by code and source; the same clause of two holders stays twice."""
+    seen: set[tuple[str, str, str, str]] = set()
+    for item in texts:
+        holder = item.holder if item.source == "exclusion" else ""
+        key = (item.source, item.code, holder, normalise(item.text))
+        if key not in seen:
+            seen.add(key)
+            yield item
