@@ -39,6 +39,15 @@ def load_config(cls: type[T], path: Path | None = None, overrides: Sequence[str]
                 do="write it as section.key=value, e.g. --set loss.temperature=0.1",
             )
         _put(values, key.strip().split("."), yaml.safe_load(raw))
+    return load_mapping(cls, values)
+
+
+def load_mapping(cls: type[T], values: Mapping[str, Any]) -> T:
+    """Build `cls` from a nested mapping, such as a stored configuration.
+
+    Raises:
+        ConfigError: unknown key or ill-typed value.
+    """
     return _build(cls, values, "")
 
 

@@ -16,7 +16,8 @@ def disk_layout(points: Tensor, curvature: float) -> Tensor:
     exact.
 
     Args:
-        points: (n, d+1) Lorentz points, time first, d at least 2. curvature: c > 0.
+        points: (n, d+1) Lorentz points, time first, d at least 2.
+        curvature: c > 0.
 
     Returns:
         (n, 2) inside the unit disk. The sign of each axis is fixed by its largest component.

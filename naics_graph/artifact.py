@@ -1,0 +1,254 @@
+"""A trained model on disk: texts in, points of the published space out.
+
+Hugging Face layout: `config.json`, `model.safetensors` (text map, residuals, graph network),
+`README.md`; beside them `points.safetensors` with the images of all codes after every stage. The
+backbone is named with its sha256, not copied.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from naics_graph.config import load_mapping
+from naics_graph.encode.backbone import Backbone, BackboneConfig, load_backbone
+from naics_graph.encode.cache import CachedBackbone
+from naics_graph.encode.channels import query_features
+from naics_graph.encode.text_map import TextMap, TextMapConfig
+from naics_graph.errors import ArtifactMismatchError
+from naics_graph.geometry import lorentz
+from naics_graph.refine.network import HGCNConfig, RefineNetwork
+from naics_graph.runs import replacing, save_tensors, write_json
+from naics_graph.store.contract import Progress
+from naics_graph.taxonomy.model import CHANNELS
+
+Stage = Literal["encode", "mixture", "contrast", "refine"]
+STAGES: Final[tuple[Stage, ...]] = ("encode", "mixture", "contrast", "refine")
+QUERY_CHANNEL: Final = CHANNELS.index("examples")
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactConfig:
+    """What `config.json` holds. `published` is the stage whose points the database holds."""
+
+    run: str
+    vintage: str
+    published: Stage
+    curvature: float
+    features: int
+    backbone: BackboneConfig
+    backbone_sha256: str
+    map: TextMapConfig
+    refine: HGCNConfig
+    codes: tuple[str, ...]
+    data_sha256: str
+    format: int = FORMAT
+
+
+def write_artifact(
+    folder: Path,
+    config: ArtifactConfig,
+    text_map: TextMap,
+    residual: Tensor,
+    network: RefineNetwork,
+    points: Mapping[str, Tensor],
+) -> None:
+    """Write all files; `config.json` comes last and marks the artifact complete."""
+    tensors = {f"text_map.{name}": value for name, value in text_map.state_dict().items()}
+    tensors |= {f"refine.{name}": value for name, value in network.state_dict().items()}
+    tensors["residual"] = residual
+    save_tensors(folder / "model.safetensors", tensors)
+    save_tensors(folder / "points.safetensors", points)
+    with replacing(folder / "README.md") as temporary:
+        temporary.write_text(_card(config), encoding="utf-8")
+    write_json(folder / "config.json", dataclasses.asdict(config))
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Artifact:
+    """A loaded artifact. Encoding the first text loads the backbone."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: ArtifactConfig,
+        text_map: TextMap,
+        network: RefineNetwork,
+        points: Mapping[str, Tensor],
+        cache: Path | None,
+    ) -> None:
+        self.folder, self.config = folder, config
+        self._text_map, self._network = text_map.eval(), network.eval()
+        self._points = dict(points)
+        self._cache = cache
+        self._encoder: Backbone | CachedBackbone | None = None
+        self.model_sha256 = file_sha256(folder / "model.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path, cache: Path | None = None) -> Artifact:
+        """Read an artifact; with `cache`, vectors of texts are kept in that folder.
+
+        Raises:
+            ArtifactMismatchError: missing, incomplete, of another format, or damaged.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            tensors = load_file(folder / "model.safetensors")
+            points = load_file(folder / "points.safetensors")
+        except (OSError, SafetensorError, json.JSONDecodeError) as error:
+            raise ArtifactMismatchError(
+                f"the trained model cannot be read: {error}",
+                where=str(folder),
+                do="train again with `naics-graph train`, or activate a set whose run is here",
+            ) from error
+        if raw.get("format") != FORMAT:
+            raise ArtifactMismatchError(
+                f"the trained model has format {raw.get('format')!r}, this program reads {FORMAT}",
+                where=str(folder),
+                do="train again with `naics-graph train`",
+            )
+        config = load_mapping(ArtifactConfig, raw)
+        text_map = TextMap(config.map, config.features)
+        network = RefineNetwork(config.refine, config.map.dim, config.curvature)
+        try:
+            text_map.load_state_dict(_below("text_map.", tensors))
+            network.load_state_dict(_below("refine.", tensors))
+        except RuntimeError as error:
+            raise ArtifactMismatchError(
+                f"the weights do not fit the configuration: {error}",
+                where=str(folder),
+                do="train again with `naics-graph train`",
+            ) from error
+        return cls(folder, config, text_map, network, points, cache)
+
+    @property
+    def curvature(self) -> float:
+        """The c of a space of curvature -c."""
+        return self.config.curvature
+
+    @property
+    def dims(self) -> int:
+        """The d of points (d+1,)."""
+        return self.config.map.dim
+
+    @property
+    def vintage(self) -> str:
+        """The vintage it was trained on."""
+        return self.config.vintage
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Codes in the order of `points`."""
+        return self.config.codes
+
+    @property
+    def published(self) -> Stage:
+        """The stage whose points were written to the database."""
+        return self.config.published
+
+    def points(self, stage: Stage | None = None) -> NDArray[np.float64]:
+        """Images of all codes after a stage (default the published one).
+
+        Unit vectors (n, h) after `encode` and `mixture`; Lorentz points (n, d+1) after `contrast`
+        and `refine`.
+        """
+        result: NDArray[np.float64] = self._points[stage or self.published].double().numpy()
+        return result
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        stage: Stage | None = None,
+        progress: Progress | None = None,
+    ) -> NDArray[np.float64]:
+        """Images of texts in the space of `points(stage)`, one row each.
+
+        Raises:
+            ArtifactMismatchError: the backbone found is not the one this model was trained on.
+        """
+        stage = stage or self.published
+        vectors = torch.from_numpy(self._backbone().encode(list(texts), progress))
+        if stage == "encode":
+            return vectors.double().numpy()  # type: ignore[no-any-return]
+        channel = torch.full((len(vectors),), QUERY_CHANNEL)
+        with torch.no_grad():
+            image = self._text_map(*query_features(vectors, channel))
+            if stage == "mixture":
+                fused = torch.nn.functional.normalize(image.fused.double(), dim=1)
+                return fused.numpy()  # type: ignore[no-any-return]
+            point = lorentz.expmap0(image.tangent, self.curvature)
+            if stage == "refine":
+                point = self._network.refine_queries(point)
+        return point.numpy()  # type: ignore[no-any-return]
+
+    def scores(
+        self, stage: Stage, texts: Sequence[str], progress: Progress | None = None
+    ) -> NDArray[np.float64]:
+        """(q, n) similarity of texts and codes: cosine, or minus the geodesic distance."""
+        queries = torch.from_numpy(self.encode(texts, stage, progress))
+        codes = torch.from_numpy(self.points(stage))
+        return stage_scores(stage, queries, codes, self.curvature).numpy()  # type: ignore[no-any-return]
+
+    def _backbone(self) -> Backbone | CachedBackbone:
+        if self._encoder is None:
+            backbone = load_backbone(self.config.backbone)
+            if backbone.sha256 != self.config.backbone_sha256:
+                raise ArtifactMismatchError(
+                    f"the backbone {self.config.backbone.name} has sha256 {backbone.sha256}, the "
+                    f"model was trained on {self.config.backbone_sha256}",
+                    where=str(self.folder),
+                    do="install the backbone it was trained on, or train again",
+                )
+            self._encoder = (
+                backbone if self._cache is None else CachedBackbone(backbone, self._cache)
+            )
+        return self._encoder
+
+
+def stage_scores(stage: Stage, queries: Tensor, codes: Tensor, curvature: float) -> Tensor:
+    """(q, n) scores, higher is better, of images after a stage."""
+    if stage in ("encode", "mixture"):
+        return queries @ codes.T
+    return -lorentz.pairwise_distance(queries, codes, curvature)
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _card(config: ArtifactConfig) -> str:
+    header: dict[str, Any] = {
+        "library_name": "naics-graph",
+        "base_model": config.backbone.name,
+        "tags": ["naics", "hyperbolic"],
+    }
+    lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in header.items()), "---", ""]
+    lines += [
+        f"# {config.run}",
+        "",
+        f"NAICS {config.vintage} in the Lorentz model, d = {config.map.dim}, curvature "
+        f"-{config.curvature}; stage published: {config.published}.",
+        "",
+        "Load it with `naics_graph.artifact.Artifact.load(folder)`.",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,69 @@
+"""What every trained stage needs of an optimiser: rate, flat state, and a finite check."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from naics_graph.errors import GateFailedError
+
+
+class DivergedError(GateFailedError):
+    """Training produced a value that is not finite."""
+
+
+def one_cycle(progress: float, warmup: float) -> float:
+    """Learning-rate factor in [0, 1]: linear warm-up, then half a cosine to zero.
+
+    Args:
+        progress: share of all steps done, 0-1.
+        warmup: share of the steps that warm up, 0-1.
+    """
+    if progress < warmup:
+        return max(progress / warmup, 0.02)
+    return 0.5 * (1.0 + math.cos(math.pi * (progress - warmup) / max(1.0 - warmup, 1e-9)))
+
+
+def set_rate(optimiser: torch.optim.Optimizer, factor: float) -> None:
+    """Scale every group's rate from its `initial_lr` (set at first use)."""
+    for group in optimiser.param_groups:
+        group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's state as flat tensors, `index.name`, for safetensors."""
+    state = optimiser.state_dict()["state"]
+    return {
+        f"{index}.{name}": value
+        for index, values in state.items()
+        for name, value in values.items()
+    }
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Inverse of `optimiser_tensors`."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    optimiser.load_state_dict(
+        {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}
+    )
+
+
+def require_finite(stage: str, step: int, parts: Mapping[str, Tensor]) -> None:
+    """Stop at the first loss part that is not finite, by name.
+
+    Raises:
+        DivergedError: a part is NaN or infinite.
+    """
+    for name, value in parts.items():
+        if not bool(torch.isfinite(value)):
+            raise DivergedError(
+                f"the loss part {name!r} became {value.item()} at step {step}",
+                where=f"stage {stage}",
+                do="lower the learning rate or this part's weight and continue with --resume",
+            )

@@ -1,0 +1,74 @@
+"""The space codes and queries share: one map for both, a residual for known codes.
+
+A text's image is exp0 of the tangent vector the map emits. A known code adds a learned residual to
+the image of its texts; it starts at zero and stays zero for a code never trained on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from naics_graph.encode.text_map import TextMap, TextMapConfig, TextMapOutput
+from naics_graph.geometry import lorentz
+
+
+@dataclass(frozen=True)
+class CodeImages:
+    """Tangent vectors at the origin of all codes (n, d) float64, and what the map said of them."""
+
+    tangent: Tensor
+    text: TextMapOutput
+
+
+class CodeSpace(nn.Module):
+    """Text map, code residuals, temperature and tree scale at one fixed curvature -c."""
+
+    trained: Tensor
+
+    def __init__(
+        self,
+        config: TextMapConfig,
+        *,
+        features: int,
+        trained: Tensor,
+        curvature: float,
+        temperature: float,
+        scale: float,
+    ) -> None:
+        """Args: features: width of a text vector; trained: (n,) bool, codes with a residual."""
+        super().__init__()
+        self.curvature = curvature
+        self.max_radius = config.max_radius
+        self.text_map = TextMap(config, features)
+        self.residual = nn.Parameter(torch.zeros(len(trained), config.dim, dtype=torch.float32))
+        self.log_temperature = nn.Parameter(torch.tensor(temperature, dtype=torch.float64).log())
+        self.log_scale = nn.Parameter(torch.tensor(scale, dtype=torch.float64).log())
+        self.register_buffer("trained", trained)
+
+    @property
+    def temperature(self) -> Tensor:
+        """() the softmax temperature in units of distance, held within [0.02, 2]."""
+        return self.log_temperature.exp().clamp(0.02, 2.0)
+
+    @property
+    def scale(self) -> Tensor:
+        """() edges of the tree per unit of distance."""
+        return self.log_scale.exp()
+
+    def known_residual(self) -> Tensor:
+        """(n, d) the residuals in use: zero for codes never trained on."""
+        return self.residual * self.trained[:, None]
+
+    def codes(self, vectors: Tensor, mask: Tensor) -> CodeImages:
+        """Images of all codes from their channels: (n, 4, h) float32 and (n, 4) bool."""
+        text = self.text_map(vectors, mask)
+        free = text.unbounded + self.known_residual().double()
+        return CodeImages(lorentz.bound_radius(free, self.max_radius), text)
+
+    def queries(self, vectors: Tensor, mask: Tensor) -> TextMapOutput:
+        """Images of queries, each one text in one channel: (b, 4, h) and (b, 4)."""
+        output: TextMapOutput = self.text_map(vectors, mask)
+        return output

@@ -1,0 +1,196 @@
+"""Stage 3's loop: epochs of queries against all codes, checkpointed so that it resumes exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from naics_graph.contrast.data import ContrastData
+from naics_graph.contrast.objective import Objective, ObjectiveConfig
+from naics_graph.contrast.optimisation import (
+    one_cycle,
+    optimiser_tensors,
+    require_finite,
+    restore_optimiser,
+    set_rate,
+)
+from naics_graph.contrast.space import CodeSpace
+from naics_graph.encode.text_map import TextMapConfig
+from naics_graph.runs import Run
+from naics_graph.store.contract import Progress
+
+STAGE = "contrast"
+
+Validate = Callable[[CodeSpace], Mapping[str, float]]
+"""Measures a space after an epoch, for the log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContrastConfig:
+    """Optimisation of stage 3.
+
+    curvature: c > 0, the space has curvature -c. learning_rate: peak of one cycle, AdamW.
+    residual_rate: the same for code residuals. warmup: share of the steps. temperature: at the
+    start, in units of distance; learned. validate_every: epochs between measurements, 0 for the
+    last only.
+    """
+
+    map: TextMapConfig = field(default_factory=TextMapConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    curvature: float = 1.0
+    epochs: int = 15
+    batch_size: int = 512
+    learning_rate: float = 4e-3
+    residual_rate: float = 2e-2
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    temperature: float = 0.3
+    gradient_norm: float = 5.0
+    validate_every: int = 5
+
+    def __post_init__(self) -> None:
+        """Refuse values no training can use."""
+        for name in ("curvature", "learning_rate", "residual_rate", "temperature", "gradient_norm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be above 0")
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
+
+
+def build_space(config: ContrastConfig, data: ContrastData, seed: int) -> CodeSpace:
+    """A fresh space whose initial weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return CodeSpace(
+            config.map,
+            features=data.query_vectors.shape[1],
+            trained=data.trained,
+            curvature=config.curvature,
+            temperature=config.temperature,
+            scale=1.0 / config.objective.radius_step,
+        )
+
+
+class ContrastTrainer:
+    """Trains a `CodeSpace`.
+
+    Args:
+        config: hyper-parameters.
+        data: what to train on.
+        run: where checkpoints and metrics go.
+        seed: of initial weights, order of the queries, dropout and sampled codes.
+        validate: measured every `validate_every` epochs and after the last.
+    """
+
+    def __init__(
+        self,
+        config: ContrastConfig,
+        data: ContrastData,
+        run: Run,
+        seed: int,
+        validate: Validate | None = None,
+    ) -> None:
+        self.config, self.data, self.run, self.seed = config, data, run, seed
+        self.validate = validate
+        self.space = build_space(config, data, seed)
+        self.objective = Objective(config.objective, data)
+        self.optimiser = torch.optim.AdamW(_groups(self.space, config))
+        self.steps = data.steps_per_epoch(config.batch_size)
+        self.measured: dict[str, float] = {}
+
+    def train(self, progress: Progress | None = None) -> CodeSpace:
+        """Train to the last epoch, from the run's latest checkpoint if it has one.
+
+        Raises:
+            DivergedError: a loss part or the gradient is not finite.
+        """
+        first = self._restore()
+        # Dropout draws from the global generator: seed it by epoch here, and leave the caller's be.
+        with torch.random.fork_rng(devices=[]):
+            for epoch in range(first, self.config.epochs):
+                self._epoch(epoch, progress)
+        self.space.eval()
+        return self.space
+
+    def _epoch(self, epoch: int, progress: Progress | None) -> None:
+        torch.manual_seed(self.seed * 100_003 + epoch)
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + epoch)
+        self.space.train()
+        sums: dict[str, float] = {}
+        for i, batch in enumerate(self.data.epoch(self.config.batch_size, self.seed, epoch)):
+            step = epoch * self.steps + i
+            total = self.steps * self.config.epochs
+            set_rate(self.optimiser, one_cycle(step / total, self.config.warmup))
+            parts = self.objective(self.space, batch, generator)
+            loss = self.objective.total(parts)
+            require_finite(STAGE, step, parts)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = torch.nn.utils.clip_grad_norm_(
+                self.space.parameters(), self.config.gradient_norm
+            )
+            require_finite(STAGE, step, {"gradient": norm})
+            self.optimiser.step()
+            for name, part in {"loss": loss, **parts}.items():
+                sums[name] = sums.get(name, 0.0) + float(part.detach())
+            if progress is not None:
+                progress("contrastive learning", step + 1, total)
+        values = {name: value / self.steps for name, value in sums.items()}
+        values |= {
+            "temperature": float(self.space.temperature),
+            "scale": float(self.space.scale),
+        }
+        values |= self._measure(epoch + 1)
+        self.run.log(STAGE, epoch + 1, (epoch + 1) * self.steps, values)
+        self._save(epoch + 1)
+
+    def _measure(self, epoch: int) -> dict[str, float]:
+        every = self.config.validate_every
+        due = epoch == self.config.epochs or (every and epoch % every == 0)
+        if self.validate is None or not due:
+            return {}
+        self.space.eval()
+        with torch.no_grad():
+            self.measured = dict(self.validate(self.space))
+        return self.measured
+
+    def _save(self, epoch: int) -> None:
+        tensors = {f"space.{name}": value for name, value in self.space.state_dict().items()}
+        tensors |= {f"adam.{k}": v for k, v in optimiser_tensors(self.optimiser).items()}
+        state: dict[str, Any] = {
+            "epoch": epoch,
+            "measured": self.measured,
+            "config": dataclasses.asdict(self.config),
+        }
+        self.run.save_checkpoint(STAGE, epoch, tensors, state)
+
+    def _restore(self) -> int:
+        checkpoint = self.run.latest_checkpoint(STAGE)
+        if checkpoint is None:
+            return 0
+        self.space.load_state_dict(_below("space.", checkpoint.tensors))
+        restore_optimiser(self.optimiser, _below("adam.", checkpoint.tensors))
+        self.measured = dict(checkpoint.state["measured"])
+        return checkpoint.epoch
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _groups(space: CodeSpace, config: ContrastConfig) -> list[dict[str, Any]]:
+    free = ["residual", "log_temperature", "log_scale"]
+    decayed = [p for name, p in space.named_parameters() if name not in free and p.ndim > 1]
+    plain = [p for name, p in space.named_parameters() if name not in free and p.ndim <= 1]
+    rate = config.learning_rate
+    return [
+        {"params": decayed, "lr": rate, "weight_decay": config.weight_decay},
+        {"params": [*plain, space.log_temperature, space.log_scale], "lr": rate, "weight_decay": 0},
+        {"params": [space.residual], "lr": config.residual_rate, "weight_decay": 0.0},
+    ]

@@ -1,0 +1,391 @@
+"""The four stages in order, the gate of the fourth, and the write-back.
+
+Everything is read from the database that was loaded; everything learned goes to the run's folder
+and, as one embedding set, back to the database.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from naics_graph import settings
+from naics_graph.artifact import (
+    QUERY_CHANNEL,
+    ArtifactConfig,
+    Stage,
+    file_sha256,
+    stage_scores,
+    write_artifact,
+)
+from naics_graph.config import dump_config, load_config
+from naics_graph.contrast.data import ContrastData
+from naics_graph.contrast.space import CodeSpace
+from naics_graph.contrast.trainer import ContrastConfig, ContrastTrainer
+from naics_graph.encode.backbone import BackboneConfig, load_backbone
+from naics_graph.encode.cache import CachedBackbone
+from naics_graph.encode.channels import query_features
+from naics_graph.encode.mixture import routing_metrics
+from naics_graph.errors import UsageError
+from naics_graph.evaluate.gates import Evidence, GateDecision, accept_refinement
+from naics_graph.evaluate.hierarchy import tree_metrics
+from naics_graph.evaluate.retrieval import reciprocal_ranks, retrieval_metrics
+from naics_graph.geometry import lorentz
+from naics_graph.geometry.disk import disk_layout
+from naics_graph.refine.network import RefineNetwork
+from naics_graph.refine.trainer import RefineConfig, RefineInputs, train_refinement
+from naics_graph.runs import Run
+from naics_graph.store.contract import (
+    EmbeddingRows,
+    EmbeddingSetInfo,
+    GraphExport,
+    GraphStore,
+    Progress,
+)
+from naics_graph.taxonomy.labelled import LabelledText
+from naics_graph.taxonomy.model import Role, Taxonomy
+from naics_graph.taxonomy.tree import Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """Everything a run depends on beside the data.
+
+    seed: of every random draw. held_out: where the load has no roles, the share of index entries
+    kept from training to judge stage 4 by (0 trains on all, and stage 3 is published).
+    """
+
+    seed: int = 0
+    held_out: float = 0.05
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    contrast: ContrastConfig = field(default_factory=ContrastConfig)
+    refine: RefineConfig = field(default_factory=RefineConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse a share outside [0, 0.5]."""
+        if not 0.0 <= self.held_out <= 0.5:
+            raise ValueError(f"held_out is {self.held_out}, it must be within 0 and 0.5")
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """One stage: seconds of work, whether its result stands, what was measured."""
+
+    stage: Stage
+    seconds: float
+    accepted: bool
+    metrics: Mapping[str, float]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainReport:
+    """A finished run and the embedding set it published."""
+
+    run: str
+    embedding_set: str
+    stages: tuple[StageReport, ...]
+    seconds: float
+    folder: Path
+
+
+def train(
+    store: GraphStore,
+    config: TrainConfig | None = None,
+    *,
+    vintage: str | None = None,
+    run: str | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> TrainReport:
+    """Train the four stages on a loaded vintage and publish the result as the active set.
+
+    Args:
+        store: a writable store with a loaded vintage.
+        config: the run's settings; with `resume` they are the run's own and this is not read.
+        vintage: default the newest loaded.
+        run: name of the run and of the embedding set; default made from vintage and time.
+        resume: continue the run `run` from its last checkpoint.
+        progress: called as (what, done, total).
+
+    Raises:
+        DatabaseError: nothing is loaded, or the set cannot be published.
+        ArtifactMismatchError: the run to resume was started on other data.
+        DivergedError: a loss became NaN or infinite; the last checkpoint is kept.
+    """
+    started = time.perf_counter()
+    taxonomy = store.taxonomy(vintage)
+    version = store.graph_version(taxonomy.vintage)
+    if resume:
+        opened, config = _resume(run, taxonomy.vintage, version)
+    else:
+        config = config or TrainConfig()
+        name = run or f"naics-{taxonomy.vintage}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        opened = Run.create(settings.runs_dir() / name, dump_config(config))
+        opened.write_data(taxonomy.vintage, version)
+    try:
+        stages = _Stages(store, taxonomy, config, opened, progress).run()
+    finally:
+        opened.close()
+    return TrainReport(
+        run=opened.id,
+        embedding_set=opened.id,
+        stages=stages,
+        seconds=time.perf_counter() - started,
+        folder=opened.folder,
+    )
+
+
+def _resume(run: str | None, vintage: str, version: str) -> tuple[Run, TrainConfig]:
+    if run is None:
+        raise UsageError("no run to resume was named", where="--resume", do="give the run's name")
+    opened = Run.resume(settings.runs_dir() / run)
+    opened.require_data(vintage, version)
+    return opened, load_config(TrainConfig, opened.config_file)
+
+
+def with_held_out(taxonomy: Taxonomy, share: float, seed: int) -> Taxonomy:
+    """The taxonomy with an evaluated part: its validation role, else a seeded share of the entries.
+
+    Entries held out are given the validation role, so nothing that learns reads them.
+    """
+    if any(entry.evaluated for entry in taxonomy.entries) or not share:
+        return taxonomy
+    chosen = np.random.default_rng(seed).random(len(taxonomy.entries)) < share
+    entries = tuple(
+        dataclasses.replace(entry, role=Role.VALIDATION) if held else entry
+        for entry, held in zip(taxonomy.entries, chosen, strict=True)
+    )
+    return dataclasses.replace(taxonomy, entries=entries)
+
+
+class _Stages:
+    """The state the four stages hand on."""
+
+    def __init__(
+        self,
+        store: GraphStore,
+        taxonomy: Taxonomy,
+        config: TrainConfig,
+        run: Run,
+        progress: Progress | None,
+    ) -> None:
+        self.store, self.config, self.opened, self.progress = store, config, run, progress
+        self.taxonomy = with_held_out(taxonomy, config.held_out, config.seed)
+        self.tree = Tree.of(taxonomy)
+        self.leaves = np.flatnonzero(self.tree.depth == 5)
+        self.codes: dict[Stage, Tensor] = {}
+        self.queries: dict[Stage, Tensor] = {}
+
+    def run(self) -> tuple[StageReport, ...]:
+        encode = self._encode()
+        contrast, mixture = self._contrast()
+        refine = self._refine()
+        published: Stage = "refine" if refine.accepted else "contrast"
+        stages = (encode, mixture, contrast, refine)
+        self._publish(published, next(s for s in stages if s.stage == published).metrics)
+        return stages
+
+    def _encode(self) -> StageReport:
+        started = time.perf_counter()
+        backbone = load_backbone(self.config.backbone)
+        self.backbone_sha256 = backbone.sha256
+        encoder = CachedBackbone(backbone, settings.vectors_dir())
+        self.data = ContrastData.of(self.taxonomy, encoder, self.progress)
+        usable = [e for e in self.taxonomy.entries if not e.evaluated]
+        self.entry_rows = {entry.key: i for i, entry in enumerate(usable)}
+        self.entry_vectors = torch.from_numpy(encoder.encode([e.text for e in usable]))
+        held_out = [e for e in self.taxonomy.entries if e.evaluated]
+        leaf = {int(position): i for i, position in enumerate(self.leaves)}
+        self.truth = np.array([leaf[self.tree.position[e.code]] for e in held_out], dtype=np.int64)
+        self.held_out_vectors = torch.from_numpy(encoder.encode([e.text for e in held_out]))
+        self.codes["encode"] = self.data.features.pooled().double()
+        self.queries["encode"] = self.held_out_vectors.double()
+        metrics = self._measure("encode", tree=False)
+        return StageReport("encode", time.perf_counter() - started, True, metrics)
+
+    def _contrast(self) -> tuple[StageReport, StageReport]:
+        started = time.perf_counter()
+        trainer = ContrastTrainer(
+            self.config.contrast, self.data, self.opened, self.config.seed, self._validate
+        )
+        self.space = trainer.train(self.progress)
+        with torch.no_grad():
+            routing = self._image(self.space)
+        seconds = time.perf_counter() - started
+        labels = torch.from_numpy(self.tree.ancestors[:, 0])
+        mixture = {**self._measure("mixture", tree=False), **routing_metrics(routing, labels)}
+        contrast = self._measure("contrast", tree=True)
+        return (
+            StageReport("contrast", seconds, True, contrast),
+            # Experts, router and map learn together: their time is stage 3's.
+            StageReport("mixture", 0.0, True, mixture, "trained within stage 3"),
+        )
+
+    def _image(self, space: CodeSpace) -> Tensor:
+        """Images of codes and held-out texts after stages 2 and 3; returns the codes' routing."""
+        codes = space.codes(*self.data.features.full())
+        channel = torch.full((len(self.held_out_vectors),), QUERY_CHANNEL)
+        queries = space.queries(*query_features(self.held_out_vectors, channel))
+        for images, fused, tangent in (
+            (self.codes, codes.text.fused, codes.tangent),
+            (self.queries, queries.fused, queries.tangent),
+        ):
+            images["mixture"] = torch.nn.functional.normalize(fused.double(), dim=1)
+            images["contrast"] = lorentz.expmap0(tangent, space.curvature)
+        return codes.text.routing
+
+    def _validate(self, space: CodeSpace) -> dict[str, float]:
+        self._image(space)
+        return self._measure("contrast", tree=True)
+
+    def _refine(self) -> StageReport:
+        started = time.perf_counter()
+        network = self._train_refinement()
+        decision = self._gate()
+        self.network = network
+        metrics = {**self._measure("refine", tree=True), **decision.numbers}
+        return StageReport(
+            "refine", time.perf_counter() - started, decision.accepted, metrics, decision.reason
+        )
+
+    def _train_refinement(self) -> RefineNetwork:
+        graph = without_entries(self.store.export_graph(self.taxonomy.vintage), self.entry_rows)
+        with torch.no_grad():
+            entries = self._points(self.entry_vectors[[self.entry_rows[k] for k in graph.entries]])
+            queries = self._points(self.data.query_vectors, self.data.query_channel)
+        position = {key: i for i, key in enumerate(graph.entries)}
+        labelled = self.data.labelled
+        inputs = RefineInputs(
+            graph=graph,
+            code_points=self.codes["contrast"],
+            entry_points=entries,
+            query_points=queries,
+            query_code=self.data.query_code,
+            query_entry=torch.tensor([position.get(t.entry_key or "", -1) for t in labelled]),
+            query_exclusion=torch.tensor([self._edge(t) for t in labelled]).reshape(-1, 2),
+            tree=self.tree,
+            curvature=self.config.contrast.curvature,
+        )
+        result = train_refinement(inputs, self.config.refine, run=self.opened)
+        with torch.no_grad():
+            self.codes["refine"] = result.code_points
+            self.queries["refine"] = result.network.refine_queries(self.queries["contrast"])
+        return result.network
+
+    def _points(self, vectors: Tensor, channel: Tensor | None = None) -> Tensor:
+        """(b, d+1) images of texts after stage 3, each in its channel (default the queries')."""
+        if channel is None:
+            channel = torch.full((len(vectors),), QUERY_CHANNEL)
+        image = self.space.queries(*query_features(vectors, channel))
+        return lorentz.expmap0(image.tangent, self.space.curvature)
+
+    def _edge(self, text: LabelledText) -> tuple[int, int]:
+        """The exclusion edge a clause was taken from, as code positions; else (-1, -1)."""
+        if text.source != "exclusion":
+            return (-1, -1)
+        return (self.tree.position[text.holder], self.tree.position[text.code])
+
+    def _gate(self) -> GateDecision:
+        return accept_refinement(self._evidence("contrast"), self._evidence("refine"))
+
+    def _evidence(self, stage: Stage) -> Evidence:
+        ranks = np.empty(0)
+        if len(self.truth):
+            ranks = reciprocal_ranks(self._scores(stage), self.truth)
+        return Evidence(ranks, tree_metrics(self._distances(stage), self.tree))
+
+    def _publish(self, published: Stage, metrics: Mapping[str, float]) -> None:
+        contrast = self.config.contrast
+        points = self.codes[published]
+        codes = self.tree.codes
+        data = self.store.graph_version(self.taxonomy.vintage)
+        config = ArtifactConfig(
+            run=self.opened.id,
+            vintage=self.taxonomy.vintage,
+            published=published,
+            curvature=contrast.curvature,
+            features=self.data.query_vectors.shape[1],
+            backbone=self.config.backbone,
+            backbone_sha256=self.backbone_sha256,
+            map=contrast.map,
+            refine=self.config.refine.network,
+            codes=codes,
+            data_sha256=data,
+        )
+        residual = self.space.known_residual()
+        write_artifact(
+            self.opened.artifact, config, self.space.text_map, residual, self.network, self.codes
+        )
+        info = EmbeddingSetInfo(
+            id=self.opened.id,
+            vintage=self.taxonomy.vintage,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            dims=contrast.map.dim,
+            curvature=contrast.curvature,
+            model_sha256=file_sha256(self.opened.artifact / "model.safetensors"),
+            data_sha256=data,
+            metrics=dict(metrics),
+        )
+        self.store.publish(info, embedding_rows(codes, points, contrast.curvature))
+
+    def _measure(self, stage: Stage, *, tree: bool) -> dict[str, float]:
+        """Retrieval of the held-out texts and, with `tree`, the tree figures, after a stage."""
+        metrics: dict[str, float] = {}
+        if len(self.truth):
+            lca = self.tree.lca_depth[np.ix_(self.leaves, self.leaves)]
+            metrics |= dataclasses.asdict(retrieval_metrics(self._scores(stage), self.truth, lca))
+        if tree:
+            metrics |= dataclasses.asdict(tree_metrics(self._distances(stage), self.tree))
+        return metrics
+
+    def _scores(self, stage: Stage) -> NDArray[np.float64]:
+        """(q, leaves) scores of the held-out texts."""
+        codes = self.codes[stage][self.leaves]
+        curvature = self.config.contrast.curvature
+        scores: NDArray[np.float64] = stage_scores(
+            stage, self.queries[stage], codes, curvature
+        ).numpy()
+        return scores
+
+    def _distances(self, stage: Stage) -> NDArray[np.float64]:
+        codes = self.codes[stage]
+        result: NDArray[np.float64] = lorentz.pairwise_distance(
+            codes, codes, self.config.contrast.curvature
+        ).numpy()
+        return result
+
+
+def embedding_rows(codes: Sequence[str], points: Tensor, curvature: float) -> EmbeddingRows:
+    """What is written to the database for (n, d+1) points."""
+    return EmbeddingRows(
+        codes=codes,
+        embedding=points.numpy(),
+        radius=lorentz.radius(points, curvature).numpy(),
+        poincare=disk_layout(points, curvature).numpy(),
+        knn=lorentz.knn_vectors(points).numpy(),
+    )
+
+
+def without_entries(graph: GraphExport, kept: Container[str]) -> GraphExport:
+    """The export with only the entries in `kept`: others leave with their edges."""
+    rows = np.flatnonzero([key in kept for key in graph.entries])
+    if len(rows) == len(graph.entries):
+        return graph
+    position = np.full(len(graph.entries), -1, dtype=np.int64)
+    position[rows] = np.arange(len(rows))
+    edges = dict(graph.edges)
+    for relation, index in graph.edges.items():
+        if relation[0] == "entry":
+            source = position[index[0]]
+            edges[relation] = np.stack([source, index[1]])[:, source >= 0]
+    return dataclasses.replace(graph, entries=tuple(graph.entries[i] for i in rows), edges=edges)

@@ -1,0 +1,236 @@
+"""Runs are directories: resolved config first, then metrics, checkpoints, the final artifact.
+
+    RUN/config.yaml, RUN/data.json      written before work starts
+    RUN/metrics.jsonl, RUN/tensorboard  one record per logged step
+    RUN/checkpoints/STAGE/EPOCH.safetensors + EPOCH.json
+    RUN/artifact                        written last
+
+Checkpoints are safetensors with a JSON file beside them, never pickle. A file appears whole or not
+at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from naics_graph.errors import ArtifactMismatchError, DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.utils.tensorboard import SummaryWriter
+
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file whole or not at all."""
+    from safetensors.torch import save_file
+
+    with replacing(path) as temporary:
+        save_file({name: value.detach().contiguous() for name, value in tensors.items()}, temporary)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """State after a whole number of epochs of one stage."""
+
+    epoch: int
+    tensors: dict[str, Tensor]
+    state: dict[str, Any]
+
+
+class Run:
+    """One run's directory.
+
+    Args:
+        folder: the directory; its name is the run's id, and of the embedding set it publishes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._board: SummaryWriter | None = None
+
+    @classmethod
+    def create(cls, folder: Path, config: str) -> Run:
+        """Start a run: make the directory and write the resolved configuration.
+
+        Raises:
+            DataError: the name is no run id, or the directory holds a run already.
+        """
+        if not RUN_ID.fullmatch(folder.name):
+            raise DataError(
+                f"{folder.name!r} is no run id",
+                where=str(folder.parent),
+                do="use letters, digits, '.', '_' and '-', starting with a letter or digit",
+            )
+        run = cls(folder)
+        if run.config_file.exists():
+            raise DataError(
+                f"the run {folder.name} exists already",
+                where=str(folder),
+                do=f"continue it with --resume {folder.name}, or choose another --run name",
+            )
+        with replacing(run.config_file) as temporary:
+            temporary.write_text(config, encoding="utf-8")
+        return run
+
+    @classmethod
+    def resume(cls, folder: Path) -> Run:
+        """Open an existing run to continue it.
+
+        Raises:
+            DataError: there is no run in the directory.
+        """
+        run = cls(folder)
+        if not run.config_file.exists():
+            raise DataError(
+                f"there is no run {folder.name}",
+                where=str(folder.parent),
+                do="start one without --resume; the runs are the folders there",
+            )
+        return run
+
+    def write_data(self, vintage: str, version: str) -> None:
+        """Record what the run is trained on."""
+        write_json(self.folder / "data.json", {"vintage": vintage, "version": version})
+
+    def require_data(self, vintage: str, version: str) -> None:
+        """Refuse to continue on other data than the run was started on.
+
+        Raises:
+            ArtifactMismatchError: the vintage or the loaded graph differs.
+        """
+        seen = {"vintage": vintage, "version": version}
+        recorded = json.loads((self.folder / "data.json").read_text(encoding="utf-8"))
+        if recorded != seen:
+            raise ArtifactMismatchError(
+                f"the database holds {seen}, the run was started on {recorded}",
+                where=str(self.folder),
+                do="load the data the run was started on, or start a new run",
+            )
+
+    @property
+    def id(self) -> str:
+        """The run's name."""
+        return self.folder.name
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved configuration."""
+        return self.folder / "config.yaml"
+
+    @property
+    def metrics_file(self) -> Path:
+        """One JSON object per line: stage, epoch, step and values."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def artifact(self) -> Path:
+        """The final artifact's folder."""
+        return self.folder / "artifact"
+
+    def log(self, stage: str, epoch: int, step: int, values: Mapping[str, float]) -> None:
+        """Append one record to metrics.jsonl and TensorBoard."""
+        record = {"stage": stage, "epoch": epoch, "step": step, **values}
+        with self.metrics_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        board = self._writer()
+        for name, value in values.items():
+            board.add_scalar(f"{stage}/{name}", value, step)
+
+    def save_checkpoint(
+        self, stage: str, epoch: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]
+    ) -> None:
+        """Store the state after `epoch` epochs; the JSON comes last and marks it complete."""
+        folder = self.folder / "checkpoints" / stage
+        save_tensors(folder / f"{epoch}.safetensors", tensors)
+        write_json(folder / f"{epoch}.json", dict(state))
+        for older in folder.glob("*.json"):
+            if int(older.stem) < epoch - 1:
+                older.unlink()
+                older.with_suffix(".safetensors").unlink(missing_ok=True)
+
+    def latest_checkpoint(self, stage: str) -> Checkpoint | None:
+        """The last complete checkpoint of a stage; drops the metrics logged after it.
+
+        Raises:
+            ArtifactMismatchError: the checkpoint's tensors are missing or unreadable.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        epochs = [int(p.stem) for p in (self.folder / "checkpoints" / stage).glob("*.json")]
+        epoch = max(epochs, default=0)
+        self._forget_metrics_after(stage, epoch)
+        if not epochs:
+            return None
+        path = self.folder / "checkpoints" / stage / f"{epoch}.json"
+        try:
+            tensors = load_file(path.with_suffix(".safetensors"))
+            state = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, SafetensorError, json.JSONDecodeError) as error:
+            raise ArtifactMismatchError(
+                f"the checkpoint cannot be read: {error}",
+                where=str(path),
+                do=f"delete {path.name} to continue from the one before, or start a new run",
+            ) from error
+        return Checkpoint(epoch, tensors, state)
+
+    def close(self) -> None:
+        """Flush TensorBoard."""
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+
+    def _forget_metrics_after(self, stage: str, epoch: int) -> None:
+        if not self.metrics_file.exists():
+            return
+        lines = self.metrics_file.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if not _is_later(line, stage, epoch)]
+        if len(kept) < len(lines):
+            with replacing(self.metrics_file) as temporary:
+                temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+    def _writer(self) -> SummaryWriter:
+        if self._board is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(self.folder / "tensorboard"))
+        return self._board
+
+
+def _is_later(line: str, stage: str, epoch: int) -> bool:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError:
+        # The last line of a killed run may be torn.
+        return True
+    return bool(record["stage"] == stage and record["epoch"] > epoch)
