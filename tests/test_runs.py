@@ -1,0 +1,103 @@
+"""Run folders: config first, whole files, exact checkpoints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from naics_graph.errors import ArtifactMismatchError, DataError
+from naics_graph.runs import Run, replacing
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run.create(tmp_path / "first", "seed: 0\n")
+
+
+def test_the_configuration_is_there_before_any_work(run: Run) -> None:
+    assert run.config_file.read_text(encoding="utf-8") == "seed: 0\n"
+    assert run.id == "first"
+
+
+def test_a_run_is_not_started_over(run: Run) -> None:
+    with pytest.raises(DataError, match="exists already") as caught:
+        Run.create(run.folder, "seed: 1\n")
+    assert "--resume first" in caught.value.do
+    assert run.config_file.read_text(encoding="utf-8") == "seed: 0\n"
+
+
+@pytest.mark.parametrize("name", ["", "..", "a b", "-x", "a" * 101])
+def test_a_name_that_is_no_id_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match="no run id"):
+        Run.create(tmp_path / "runs" / (name or " "), "")
+
+
+def test_resuming_what_is_not_there_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no run gone"):
+        Run.resume(tmp_path / "gone")
+
+
+def test_a_checkpoint_comes_back_bit_for_bit_and_the_latest_wins(run: Run) -> None:
+    for epoch in (1, 2, 3):
+        tensors = {"w": torch.randn(3, 4, generator=torch.Generator().manual_seed(epoch))}
+        run.save_checkpoint("contrast", epoch, tensors, {"epoch": epoch})
+    checkpoint = run.latest_checkpoint("contrast")
+    assert checkpoint is not None
+    assert checkpoint.epoch == 3
+    expected = torch.randn(3, 4, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(checkpoint.tensors["w"], expected)
+    assert run.latest_checkpoint("refine") is None
+
+
+def test_a_checkpoint_cut_off_before_its_json_does_not_count(run: Run) -> None:
+    run.save_checkpoint("contrast", 1, {"w": torch.zeros(1)}, {})
+    run.save_checkpoint("contrast", 2, {"w": torch.ones(1)}, {})
+    (run.folder / "checkpoints" / "contrast" / "2.json").unlink()
+    checkpoint = run.latest_checkpoint("contrast")
+    assert checkpoint is not None
+    assert checkpoint.epoch == 1
+
+
+def test_a_damaged_checkpoint_is_named(run: Run) -> None:
+    run.save_checkpoint("contrast", 1, {"w": torch.zeros(1)}, {})
+    (run.folder / "checkpoints" / "contrast" / "1.safetensors").write_bytes(b"torn")
+    with pytest.raises(ArtifactMismatchError, match="cannot be read"):
+        run.latest_checkpoint("contrast")
+
+
+def test_metrics_logged_after_the_checkpoint_are_forgotten_on_resume(run: Run) -> None:
+    run.log("encode", 9, 9, {"x": 1.0})
+    run.save_checkpoint("contrast", 1, {"w": torch.zeros(1)}, {})
+    run.log("contrast", 1, 10, {"loss": 2.0})
+    run.log("contrast", 2, 20, {"loss": 1.0})
+    with run.metrics_file.open("a", encoding="utf-8") as file:
+        file.write('{"stage": "contr')
+    run.latest_checkpoint("contrast")
+    records = [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
+    assert [(r["stage"], r["epoch"]) for r in records] == [("encode", 9), ("contrast", 1)]
+    run.close()
+
+
+def test_other_data_is_refused_on_resume(run: Run) -> None:
+    run.write_data("2022", "abc")
+    run.require_data("2022", "abc")
+    with pytest.raises(ArtifactMismatchError, match="was started on"):
+        run.require_data("2022", "abd")
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old", encoding="utf-8")
+
+    def fail() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half", encoding="utf-8")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        fail()
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
