@@ -1,0 +1,286 @@
+"""A taxonomy as rows of a graph, and back.
+
+Nodes and relationships are plain dictionaries whose fields are the properties of DESIGN section 3.
+Every row has a `key` and a `hash` of its content; `position` keeps the published order and is not
+part of the hash, so that one inserted row does not change all those after it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from naics_graph.errors import DataError
+from naics_graph.store.contract import GraphExport, Relation, Row
+from naics_graph.taxonomy.model import (
+    EntrySource,
+    Exclusion,
+    IndexEntry,
+    Industry,
+    Role,
+    Taxonomy,
+    key_of,
+)
+
+Group = Literal["Industry", "IndexEntry", "HAS_CHILD", "EXCLUDES", "CLASSIFIED_AS", "BECAME"]
+GROUPS: Final[tuple[Group, ...]] = (
+    "Industry",
+    "IndexEntry",
+    "HAS_CHILD",
+    "EXCLUDES",
+    "CLASSIFIED_AS",
+    "BECAME",
+)
+GroupRows = dict[Group, list[Row]]
+
+SAME: Final = "same"
+"""Kind of BECAME between equal code and title of neighbouring vintages."""
+
+
+def content_hash(*values: Any) -> str:
+    """32 hexadecimal digits of the sha256 of JSON values."""
+    packed = json.dumps(values, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(packed.encode()).hexdigest()[:32]
+
+
+def taxonomy_rows(taxonomy: Taxonomy) -> GroupRows:
+    """The rows of one vintage by group, all but BECAME (see `became_rows`).
+
+    Raises:
+        DataError: two rows have one key, or the key of an entry does not start with its vintage.
+    """
+    vintage = taxonomy.vintage
+    rows: GroupRows = {
+        "Industry": [_industry(vintage, i, n) for n, i in enumerate(taxonomy.industries)],
+        "IndexEntry": [_entry(vintage, e, n) for n, e in enumerate(taxonomy.entries)],
+        "HAS_CHILD": [
+            _relationship(key_of(vintage, i.parent), key_of(vintage, i.code))
+            for i in taxonomy.industries
+            if i.parent is not None
+        ],
+        "EXCLUDES": _exclusions(vintage, taxonomy.exclusions),
+        "CLASSIFIED_AS": [_relationship(e.key, key_of(vintage, e.code)) for e in taxonomy.entries],
+        "BECAME": [],
+    }
+    for group, found in rows.items():
+        _check_unique(vintage, group, found)
+    return rows
+
+
+def vintage_row(taxonomy: Taxonomy, rows: GroupRows) -> Row:
+    """The (:Vintage) node: what was left out, whether a split was applied, the content's version.
+
+    `version` changes whenever the vintage's content or order does.
+    """
+    content = [[row["key"], row["hash"]] for group in GROUPS[:-1] for row in rows[group]]
+    left_out = json.dumps(dict(taxonomy.left_out))
+    return {
+        "vintage": taxonomy.vintage,
+        "version": content_hash(taxonomy.vintage, left_out, content),
+        "left_out": left_out,
+        "split": has_split(taxonomy),
+    }
+
+
+def has_split(taxonomy: Taxonomy) -> bool:
+    """Whether roles were applied: then texts outside this load were not checked against them."""
+    return any(entry.role is not None for entry in taxonomy.entries)
+
+
+def became_rows(
+    vintage: str, titles: Mapping[str, str], others: Mapping[str, Mapping[str, str]]
+) -> list[Row]:
+    """BECAME {kind: 'same'} between equal code and title of `vintage` and its loaded neighbours.
+
+    Args:
+        vintage: the vintage being loaded.
+        titles: its titles by code.
+        others: titles by code of every other loaded vintage (codes marked missing left out).
+    """
+    known = {**others, vintage: titles}
+    return [
+        _relationship(key_of(old, code), key_of(new, code), kind=SAME)
+        for old, new in pairwise(sorted(known))
+        if vintage in (old, new)
+        for code, title in known[old].items()
+        if known[new].get(code) == title
+    ]
+
+
+def taxonomy_of(
+    vintage: Row, industries: Iterable[Row], exclusions: Iterable[Row], entries: Iterable[Row]
+) -> Taxonomy:
+    """A taxonomy from its stored rows, in the order in which it was loaded.
+
+    Args:
+        vintage: the row of `vintage_row`.
+        industries: rows of Industry, without those marked missing.
+        exclusions: rows {source, target, text, clause, position}, source and target codes.
+        entries: rows of IndexEntry.
+    """
+    return Taxonomy(
+        vintage=vintage["vintage"],
+        industries=tuple(
+            Industry(
+                code=row["code"],
+                title=row["title"],
+                parent=row["parent"],
+                description=row["description"],
+                examples=tuple(row["examples"] or ()),
+                excluded=tuple(row["excluded"] or ()),
+                described_by=row["described_by"],
+            )
+            for row in sorted(industries, key=_position)
+        ),
+        exclusions=tuple(
+            Exclusion(row["source"], row["target"], row["text"], row["clause"])
+            for row in sorted(exclusions, key=_position)
+        ),
+        entries=tuple(
+            IndexEntry(
+                row["key"],
+                row["text"],
+                row["code"],
+                EntrySource(row["source"]),
+                None if row["role"] is None else Role(row["role"]),
+            )
+            for row in sorted(entries, key=_position)
+        ),
+        left_out=json.loads(vintage["left_out"]),
+    )
+
+
+def graph_export(
+    vintage: Row,
+    codes: Iterable[str],
+    entries: Iterable[str],
+    pairs: Mapping[Relation, Iterable[tuple[str, str]]],
+) -> GraphExport:
+    """A topology from keys: codes and entries in key order, edges as positions in edge order.
+
+    Args:
+        vintage: the row of `vintage_row`.
+        codes: codes of the vintage.
+        entries: keys of its entries, validation left out.
+        pairs: by relation, (source, target): codes, or an entry's key and a code. A pair whose end
+            is not among `codes` and `entries` is left out; a pair named twice counts once.
+    """
+    nodes = {"industry": sorted(codes), "entry": sorted(entries)}
+    place = {kind: {key: i for i, key in enumerate(keys)} for kind, keys in nodes.items()}
+    edges = {}
+    for relation, found in pairs.items():
+        source, target = place[relation[0]], place[relation[2]]
+        positions = sorted(
+            {(source[a], target[b]) for a, b in found if a in source and b in target}
+        )
+        edges[relation] = np.array(positions, dtype=np.int64).reshape(-1, 2).T
+    return GraphExport(
+        vintage["vintage"],
+        vintage["version"],
+        tuple(nodes["industry"]),
+        tuple(nodes["entry"]),
+        edges,
+    )
+
+
+def _industry(vintage: str, industry: Industry, position: int) -> Row:
+    content: Row = {
+        "code": industry.code,
+        "parent": industry.parent,
+        "title": industry.title,
+        "description": industry.description,
+        "examples": list(industry.examples),
+        "excluded": list(industry.excluded),
+        "described_by": industry.described_by,
+    }
+    return {
+        "key": key_of(vintage, industry.code),
+        "vintage": vintage,
+        "level": industry.level,
+        "depth": industry.depth,
+        "missing": False,
+        **content,
+        "hash": content_hash(content),
+        "position": position,
+    }
+
+
+def _entry(vintage: str, entry: IndexEntry, position: int) -> Row:
+    if not entry.key.startswith(f"{vintage}:"):
+        raise DataError(
+            f"the index entry {entry.key!r} has a key without its vintage",
+            where=f"NAICS {vintage}, index entries",
+            do=f"start its key with '{vintage}:'; keys are unique over all vintages",
+        )
+    content: Row = {
+        "code": entry.code,
+        "text": entry.text,
+        "role": None if entry.role is None else str(entry.role),
+        "source": str(entry.source),
+    }
+    return {
+        "key": entry.key,
+        "vintage": vintage,
+        **content,
+        "hash": content_hash(content),
+        "position": position,
+    }
+
+
+def _exclusions(vintage: str, exclusions: Sequence[Exclusion]) -> list[Row]:
+    """One row per exclusion; several between two codes are told apart by their number."""
+    seen: Counter[tuple[str, str]] = Counter()
+    rows = []
+    for position, exclusion in enumerate(exclusions):
+        pair = (exclusion.source, exclusion.target)
+        rows.append(
+            _relationship(
+                key_of(vintage, exclusion.source),
+                key_of(vintage, exclusion.target),
+                number=seen[pair],
+                position=position,
+                text=exclusion.text,
+                clause=exclusion.clause,
+            )
+        )
+        seen[pair] += 1
+    return rows
+
+
+def _relationship(
+    start: str, end: str, *, number: int = 0, position: int = 0, **properties: str
+) -> Row:
+    return {
+        "key": relationship_key(start, end, number),
+        "start": start,
+        "end": end,
+        "number": number,
+        **properties,
+        "hash": content_hash(properties),
+        "position": position,
+    }
+
+
+def relationship_key(start: str, end: str, number: int = 0) -> str:
+    """Key of the `number`-th relationship of a type between two nodes."""
+    return f"{start}>{end}" if number == 0 else f"{start}>{end}#{number}"
+
+
+def _check_unique(vintage: str, group: Group, rows: Sequence[Row]) -> None:
+    twice = [key for key, n in Counter(row["key"] for row in rows).items() if n > 1]
+    if twice:
+        raise DataError(
+            f"{len(twice)} keys occur more than once, first {twice[0]!r}",
+            where=f"NAICS {vintage}, {group}",
+            do="give every code and entry one row",
+        )
+
+
+def _position(row: Row) -> int:
+    return int(row["position"])
