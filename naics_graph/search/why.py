@@ -13,7 +13,7 @@ from typing import Final
 from naics_graph.search.results import PathStep
 from naics_graph.store.contract import GraphStore
 from naics_graph.taxonomy.model import key_of
-from naics_graph.taxonomy.roles import normalise, trigrams
+from naics_graph.taxonomy.roles import jaccard, normalise, trigrams
 
 RESEMBLES: Final = 0.2
 """Overlap below which a text is no evidence: two unrelated short phrases reach about 0.1."""
@@ -55,7 +55,7 @@ def closest(query: str, texts: Sequence[tuple[str, Sequence[str]]]) -> Evidence:
     """The text with the highest overlap, the first of equals; `texts` are (kind, texts of it)."""
     wanted = trigrams(normalise(query))
     candidates = [
-        Evidence(kind, text, _overlap(wanted, trigrams(normalise(text))))
+        Evidence(kind, text, jaccard(wanted, trigrams(normalise(text))))
         for kind, of_kind in texts
         for text in of_kind
     ]
@@ -76,7 +76,3 @@ def kinship(path: Sequence[PathStep], other: Sequence[PathStep]) -> str:
         return f"below it in the tree, {steps}"
     return f"both under {meet.code} {meet.title}, {steps} in the tree"
 
-
-def _overlap(a: frozenset[str] | set[str], b: frozenset[str] | set[str]) -> float:
-    union = len(a | b)
-    return len(a & b) / union if union else 0.0

@@ -1,0 +1,22 @@
+// Near codes that send business back: among the nearest codes of any level those whose
+// cross-references name this code, with the sentence that does.
+// Dialect: ladybug 0.22 (embedded)
+// :param vintage => '2022';
+// :param code => '541511';
+// :param neighbours => 100;
+// :param limit => 10;
+MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
+MATCH (origin:Industry {key: $vintage + ':' + $code})
+MATCH (near:Industry {vintage: $vintage})
+WHERE near.key <> origin.key AND near.embedding IS NOT NULL
+WITH active, origin, near,
+     active.curvature * (2.0 * origin.embedding[1] * near.embedding[1] - list_sum(list_transform(
+         range(1, size(origin.embedding)), i -> origin.embedding[i] * near.embedding[i]))) AS cosh
+WITH origin, near, CASE WHEN cosh > 1.0
+          THEN ln(cosh + sqrt(cosh * cosh - 1.0)) / sqrt(active.curvature) ELSE 0.0 END AS distance
+ORDER BY distance, near.code
+LIMIT $neighbours
+MATCH (near)-[reference:EXCLUDES]->(origin)
+RETURN near.code AS code, near.title AS title, distance, reference.text AS exclusion
+ORDER BY distance, code, exclusion
+LIMIT $limit;

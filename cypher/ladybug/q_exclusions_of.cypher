@@ -1,0 +1,18 @@
+// What a code leaves out: the codes its cross-references send business to, nearest first, with
+// the sentence. A far one is easily told apart, a near one is where coders err.
+// Dialect: ladybug 0.22 (embedded)
+// :param vintage => '2022';
+// :param code => '541511';
+// :param limit => 10;
+MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
+MATCH (origin:Industry {key: $vintage + ':' + $code})
+MATCH (origin)-[reference:EXCLUDES]->(other:Industry)
+WITH active, reference, other,
+     active.curvature * (2.0 * origin.embedding[1] * other.embedding[1] - list_sum(list_transform(
+         range(1, size(origin.embedding)), i -> origin.embedding[i] * other.embedding[i]))) AS cosh
+RETURN other.code AS code, other.title AS title,
+       CASE WHEN cosh > 1.0
+          THEN ln(cosh + sqrt(cosh * cosh - 1.0)) / sqrt(active.curvature) ELSE 0.0 END AS distance,
+       reference.text AS exclusion
+ORDER BY distance, code, exclusion
+LIMIT $limit;

@@ -1,0 +1,22 @@
+// The six-digit codes below one code (a sector, say) that lie nearest another code, each with its
+// path from the sector. Distances are geodesic, over every code below: exact, no index.
+// Dialect: ladybug 0.22 (embedded)
+// :param vintage => '2022';
+// :param code => '541511';
+// :param within => '51';
+// :param limit => 5;
+MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
+MATCH (origin:Industry {key: $vintage + ':' + $code})
+MATCH (:Industry {key: $vintage + ':' + $within})-[:HAS_CHILD*0..4]->(near:Industry {level: 6})
+WHERE near.key <> origin.key
+WITH active, near,
+     active.curvature * (2.0 * origin.embedding[1] * near.embedding[1] - list_sum(list_transform(
+         range(1, size(origin.embedding)), i -> origin.embedding[i] * near.embedding[i]))) AS cosh
+WITH near, CASE WHEN cosh > 1.0
+          THEN ln(cosh + sqrt(cosh * cosh - 1.0)) / sqrt(active.curvature) ELSE 0.0 END AS distance
+ORDER BY distance, near.code
+LIMIT $limit
+MATCH path = (:Industry {level: 2})-[:HAS_CHILD*0..4]->(near)
+RETURN near.code AS code, near.title AS title, distance,
+       list_transform(nodes(path), step -> concat(step.code, ' ', step.title)) AS path
+ORDER BY distance, code;

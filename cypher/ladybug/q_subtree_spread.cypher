@@ -1,0 +1,17 @@
+// How far a subtree spreads: for every code of a level the mean and the largest distance to its
+// six-digit codes, the widest first.
+// Dialect: ladybug 0.22 (embedded)
+// :param vintage => '2022';
+// :param level => 3;
+// :param limit => 10;
+MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
+MATCH (top:Industry {vintage: $vintage, level: $level})-[:HAS_CHILD*1..4]->(leaf:Industry {level: 6})
+WITH active, top, leaf,
+     active.curvature * (2.0 * top.embedding[1] * leaf.embedding[1] - list_sum(list_transform(
+         range(1, size(top.embedding)), i -> top.embedding[i] * leaf.embedding[i]))) AS cosh
+WITH top, CASE WHEN cosh > 1.0
+          THEN ln(cosh + sqrt(cosh * cosh - 1.0)) / sqrt(active.curvature) ELSE 0.0 END AS distance
+RETURN top.code AS code, top.title AS title, count(*) AS leaves,
+       avg(distance) AS mean_distance, max(distance) AS max_distance
+ORDER BY mean_distance DESC, code
+LIMIT $limit;

@@ -1,0 +1,18 @@
+// Which codes one level up lie nearest a code: its parent should come first; another one ahead
+// of it is a second opinion on where the code belongs.
+// Dialect: Neo4j 5.26 and newer
+// :param vintage => '2022';
+// :param code => '541511';
+// :param limit => 5;
+MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
+MATCH (origin:Industry {key: $vintage + ':' + $code})
+MATCH (near:Industry {vintage: $vintage, level: origin.level - 1})
+WITH active, origin, near,
+     -active.curvature * reduce(total = -2.0 * origin.embedding[0] * near.embedding[0],
+         i IN range(0, size(origin.embedding) - 1) | total + origin.embedding[i] * near.embedding[i]) AS cosh
+RETURN near.code AS code, near.title AS title,
+       CASE WHEN cosh > 1.0
+          THEN log(cosh + sqrt(cosh * cosh - 1.0)) / sqrt(active.curvature) ELSE 0.0 END AS distance,
+       EXISTS { (near)-[:HAS_CHILD]->(origin) } AS is_parent
+ORDER BY distance, code
+LIMIT $limit;

@@ -1,0 +1,17 @@
+// The siblings of a code, the children of its parent, by hyperbolic distance from it.
+// Dialect: Neo4j 5.26 and newer
+// :param vintage => '2022';
+// :param code => '541511';
+// :param limit => 10;
+MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
+MATCH (origin:Industry {key: $vintage + ':' + $code})
+MATCH (origin)<-[:HAS_CHILD]-(:Industry)-[:HAS_CHILD]->(sibling:Industry)
+WHERE sibling.key <> origin.key
+WITH active, sibling,
+     -active.curvature * reduce(total = -2.0 * origin.embedding[0] * sibling.embedding[0],
+         i IN range(0, size(origin.embedding) - 1) | total + origin.embedding[i] * sibling.embedding[i]) AS cosh
+RETURN sibling.code AS code, sibling.title AS title,
+       CASE WHEN cosh > 1.0
+          THEN log(cosh + sqrt(cosh * cosh - 1.0)) / sqrt(active.curvature) ELSE 0.0 END AS distance
+ORDER BY distance, code
+LIMIT $limit;

@@ -1,0 +1,1 @@
+"""Documentation and the scripts that generate its references; not part of the package."""

@@ -1,0 +1,247 @@
+"""What every hybrid query must answer, computed in numpy from the taxonomy and the points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tests.search.world import World
+
+Rows = list[dict[str, Any]]
+Reference = Callable[..., Rows]
+
+
+def nearest_under(world: World, *, code: str, within: str, limit: int) -> Rows:
+    near = [other for other in world.leaves(within) if other != code]
+    return [
+        _row(world, other, code)
+        | {"path": [f"{step} {_title(world, step)}" for step in world.index.path(other)]}
+        for other in _by_distance(world, code, near)[:limit]
+    ]
+
+
+def exclusions_back(
+    world: World, *, code: str, neighbours: int, limit: int, candidates: int = 0
+) -> Rows:
+    near = _by_distance(world, code, world.index.codes)[:neighbours]
+    return _excluded(world, code, [(a, a, b) for a in near for b in [code]])[:limit]
+
+
+def exclusions_of(world: World, *, code: str, limit: int) -> Rows:
+    return _excluded(world, code, [(b, code, b) for b in world.index.codes])[:limit]
+
+
+def closest_exclusions(world: World, *, limit: int) -> Rows:
+    rows = [
+        {
+            "source": edge.source,
+            "source_title": _title(world, edge.source),
+            "target": edge.target,
+            "target_title": _title(world, edge.target),
+            "distance": world.between(edge.source, edge.target),
+            "exclusion": edge.text,
+        }
+        for edge in world.taxonomy.exclusions
+    ]
+    return sorted(rows, key=lambda row: (row["distance"], row["source"]))[:limit]
+
+
+def siblings(world: World, *, code: str, limit: int) -> Rows:
+    parent = world.index.by_code[code].parent
+    assert parent is not None
+    children = world.index.children[parent]
+    return [_row(world, other, code) for other in _by_distance(world, code, children)[:limit]]
+
+
+def near_but_far(
+    world: World, *, within: str, min_edges: int, pairs: int, limit: int, candidates: int = 0
+) -> Rows:
+    found = [
+        (world.between(a, b), a, b)
+        for a in world.leaves(within)
+        for b in world.index.codes
+        if len(b) == 6 and a != b
+    ]
+    position, edges = world.index.position, world.tree.distance
+    return [
+        {
+            "code": a,
+            "title": _title(world, a),
+            "near_code": b,
+            "near_title": _title(world, b),
+            "distance": distance,
+            "edges": int(edges[position[a], position[b]]),
+        }
+        for distance, a, b in sorted(found)[:pairs]
+        if edges[position[a], position[b]] >= min_edges
+    ][:limit]
+
+
+def sector_confusions(world: World, *, radius: float, limit: int, candidates: int = 0) -> Rows:
+    found: dict[tuple[str, str], list[float]] = {}
+    leaves = sorted(code for code in world.index.codes if len(code) == 6)
+    for i, a in enumerate(leaves):
+        for b in leaves[i + 1 :]:
+            one, other = world.index.path(a)[0], world.index.path(b)[0]
+            if one != other and world.between(a, b) <= radius:
+                found.setdefault((one, other), []).append(world.between(a, b))
+    rows = [
+        {
+            "sector": one,
+            "sector_title": _title(world, one),
+            "other": other,
+            "other_title": _title(world, other),
+            "pairs": len(distances),
+            "closest": min(distances),
+        }
+        for (one, other), distances in found.items()
+    ]
+    return sorted(rows, key=lambda row: (-row["pairs"], row["closest"]))[:limit]
+
+
+def entries_of_neighbours(
+    world: World, *, code: str, entries: int, limit: int, candidates: int = 0
+) -> Rows:
+    near = _by_distance(world, code, [c for c in world.index.codes if len(c) == 6])[:limit]
+    texts: dict[str, list[str]] = {}
+    for entry in world.taxonomy.entries:
+        if not entry.evaluated:
+            texts.setdefault(entry.code, []).append(entry.text)
+    return [
+        _row(world, other, code) | {"entries": sorted(texts[other])[:entries]} for other in near
+    ]
+
+
+def radius_outliers(world: World, *, limit: int) -> Rows:
+    levels = np.array([len(code.split("-")[0]) for code in world.index.codes])
+    rows = []
+    for i, code in enumerate(world.index.codes):
+        peers = world.radius[levels == levels[i]]
+        rows.append(
+            {
+                "code": code,
+                "title": _title(world, code),
+                "level": int(levels[i]),
+                "radius": float(world.radius[i]),
+                "mean": float(peers.mean()),
+                "deviations": float((world.radius[i] - peers.mean()) / peers.std()),
+            }
+        )
+    return sorted(rows, key=lambda row: -abs(row["deviations"]))[:limit]
+
+
+def subtree_spread(world: World, *, level: int, limit: int) -> Rows:
+    rows = []
+    for code in world.index.codes:
+        if world.index.by_code[code].level == level:
+            distances = [world.between(code, leaf) for leaf in world.leaves(code)]
+            rows.append(
+                {
+                    "code": code,
+                    "title": _title(world, code),
+                    "leaves": len(distances),
+                    "mean_distance": float(np.mean(distances)),
+                    "max_distance": max(distances),
+                }
+            )
+    return sorted(rows, key=lambda row: -row["mean_distance"])[:limit]
+
+
+def candidate_parents(world: World, *, code: str, limit: int) -> Rows:
+    level = world.index.by_code[code].level - 1
+    above = [c for c in world.index.codes if world.index.by_code[c].level == level]
+    parent = world.index.by_code[code].parent
+    return [
+        _row(world, other, code) | {"is_parent": other == parent}
+        for other in _by_distance(world, code, above)[:limit]
+    ]
+
+
+def between(
+    world: World, *, code: str, other: str, level: int, limit: int, candidates: int = 0
+) -> Rows:
+    """The midpoint by the Lorentz centroid, distances from it in polar form."""
+    import torch
+
+    from naics_graph.geometry import lorentz
+
+    points = torch.from_numpy(world.points)
+    ends = points[[world.index.position[code], world.index.position[other]]]
+    middle = lorentz.centroid(ends, torch.ones(2, dtype=torch.float64), world.curvature)
+    distances = lorentz.pairwise_distance(middle[None], points, world.curvature)[0].tolist()
+    rows = [
+        {
+            "code": c,
+            "title": _title(world, c),
+            "distance": distances[i],
+            "from_code": world.between(c, code),
+            "from_other": world.between(c, other),
+        }
+        for i, c in enumerate(world.index.codes)
+        if world.index.by_code[c].level == level and c not in (code, other)
+    ]
+    return sorted(rows, key=lambda row: row["distance"])[:limit]
+
+
+def general_neighbours(
+    world: World, *, code: str, neighbours: int, limit: int, candidates: int = 0
+) -> Rows:
+    above = world.index.ancestors(code)
+    near = _by_distance(world, code, [c for c in world.index.codes if c not in above])[:neighbours]
+    rows = [
+        _row(world, c, code)
+        | {
+            "level": world.index.by_code[c].level,
+            "radius": float(world.radius[world.index.position[c]]),
+        }
+        for c in near
+    ]
+    return sorted(rows, key=lambda row: row["radius"])[:limit]
+
+
+REFERENCES: dict[str, Reference] = {
+    reference.__name__: reference
+    for reference in (
+        nearest_under,
+        exclusions_back,
+        exclusions_of,
+        closest_exclusions,
+        siblings,
+        near_but_far,
+        sector_confusions,
+        entries_of_neighbours,
+        radius_outliers,
+        subtree_spread,
+        candidate_parents,
+        between,
+        general_neighbours,
+    )
+}
+
+
+def _title(world: World, code: str) -> str:
+    return world.index.by_code[code].title
+
+
+def _row(world: World, code: str, origin: str) -> dict[str, Any]:
+    return {
+        "code": code,
+        "title": _title(world, code),
+        "distance": world.between(code, origin),
+    }
+
+
+def _by_distance(world: World, origin: str, codes: Sequence[str]) -> list[str]:
+    return sorted((c for c in codes if c != origin), key=lambda c: (world.between(origin, c), c))
+
+
+def _excluded(world: World, origin: str, wanted: list[tuple[str, str, str]]) -> Rows:
+    texts = {(e.source, e.target): e.text for e in world.taxonomy.exclusions}
+    rows = [
+        _row(world, shown, origin) | {"exclusion": texts[source, target]}
+        for shown, source, target in wanted
+        if (source, target) in texts
+    ]
+    return sorted(rows, key=lambda row: row["distance"])
