@@ -57,7 +57,7 @@ def tree_metrics(distance: Distances, tree: Tree) -> TreeMetrics:
 
 
 def parent_hits(distance: Distances, tree: Tree) -> NDArray[np.bool_]:
-    """(codes below the sectors,) whether the parent is nearest, untied, of the codes one level up."""
+    """(codes below sectors,) whether the parent is nearest, untied, of the codes one level up."""
     hits = []
     for depth in range(2, 6):
         children = np.flatnonzero(tree.depth == depth)
