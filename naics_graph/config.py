@@ -1,13 +1,15 @@
 """Typed configuration: dataclasses from a YAML file and dotted `--set a.b=value` overrides.
 
 A component owns the dataclass that configures it; this module only fills them. An unknown key is an
-error that names the nearest one; a value of the wrong type is an error that names the type.
+error that names the nearest one; a value of the wrong type is an error that names the type. Fields
+may be bool, int, float (finite), str, Literal, tuples of these, other dataclasses, and `X | None`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -21,24 +23,30 @@ from naics_graph.errors import ConfigError
 T = TypeVar("T")
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Override:
+    """The right side of `--set key=text`: its type is the field's, so `name=2022` can be a str."""
+
+    text: str
+    value: Any
+
+
 def load_config(cls: type[T], path: Path | None = None, overrides: Sequence[str] = ()) -> T:
     """Build `cls` from its defaults, then the YAML file, then `key.path=value` overrides.
 
     Raises:
         ConfigError: unreadable file, unknown key, ill-typed value, or an override without `=`.
     """
-    values: dict[str, Any] = {}
-    if path is not None:
-        values = _read_yaml(path)
+    values = {} if path is None else _read_yaml(path)
     for override in overrides:
-        key, separator, raw = override.partition("=")
+        key, separator, text = override.partition("=")
         if not separator:
             raise ConfigError(
                 f"override {override!r} has no '='",
                 where="--set",
                 do="write it as section.key=value, e.g. --set loss.temperature=0.1",
             )
-        _put(values, key.strip().split("."), yaml.safe_load(raw))
+        _put(values, key.strip().split("."), _Override(text.strip(), _parse(key, text)))
     return load_mapping(cls, values)
 
 
@@ -76,9 +84,23 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
+def _parse(key: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"{text!r} is no YAML value",
+            where=f"--set {key}",
+            do="write a number, true, false, null, a word, a [list, of, them] or a quoted string",
+        ) from error
+
+
+def _put(values: dict[str, Any], keys: list[str], value: _Override) -> None:
     for key in keys[:-1]:
-        inner = values.setdefault(key, {})
+        # An empty section in a file is None.
+        inner = values.get(key)
+        if inner is None:
+            inner = values[key] = {}
         if not isinstance(inner, dict):
             raise ConfigError(
                 f"{key!r} is a value, not a section",
@@ -96,13 +118,15 @@ def _build(cls: type[T], values: Mapping[str, Any], prefix: str) -> T:
     for name, value in values.items():
         dotted = f"{prefix}{name}"
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
-            raise ConfigError(
-                f"unknown configuration key {dotted!r}",
-                where=cls.__name__,
-                do=f"the nearest key is {prefix}{near[0]!s}; all: {', '.join(known)}",
-            )
+            raise _unknown(cls, str(name), list(known), prefix)
         arguments[name] = _convert(hints[name], value, dotted)
+    missing = [name for name, f in known.items() if name not in arguments and _required(f)]
+    if missing:
+        raise ConfigError(
+            f"{prefix}{missing[0]} is not set, and it has no default",
+            where=prefix.rstrip(".") or cls.__name__,
+            do=f"set {', '.join(prefix + name for name in missing)}",
+        )
     try:
         return cls(**arguments)
     except ValueError as error:
@@ -111,45 +135,73 @@ def _build(cls: type[T], values: Mapping[str, Any], prefix: str) -> T:
         ) from error
 
 
+def _required(f: dataclasses.Field[Any]) -> bool:
+    return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+
+
+def _unknown(cls: type, name: str, known: list[str], prefix: str) -> ConfigError:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    nearest = f"the nearest key is {prefix}{near[0]}; " if near else ""
+    return ConfigError(
+        f"unknown configuration key {prefix + name!r}",
+        where=prefix.rstrip(".") or cls.__name__,
+        do=f"{nearest}all: {', '.join(prefix + one for one in known) or 'none'}",
+    )
+
+
 def _convert(kind: Any, value: Any, dotted: str) -> Any:
+    if isinstance(value, _Override):
+        if _wants_text(kind) and value.value is not None and not isinstance(value.value, str):
+            return value.text
+        value = value.value
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        if not isinstance(value, Mapping):
+        # A section whose keys are all commented out is None: the defaults.
+        if value is not None and not isinstance(value, Mapping):
             raise _ill_typed(dotted, value, "a section of keys")
-        return _build(kind, value, dotted + ".")
+        return _build(kind, value or {}, dotted + ".")
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
-        kinds = [a for a in arguments if a is not type(None)]
-        return _convert(kinds[0], value, dotted)
+        (inner,) = (a for a in arguments if a is not type(None))
+        return _convert(inner, value, dotted)
     if origin is typing.Literal:
-        if value in arguments:
+        if any(type(value) is type(one) and value == one for one in arguments):
             return value
         raise _ill_typed(dotted, value, "one of " + ", ".join(map(str, arguments)))
-    if origin is tuple and isinstance(value, list | tuple):
-        inner = arguments[0] if len(arguments) == 2 and arguments[1] is Ellipsis else None
-        if inner is None and len(arguments) != len(value):
-            raise _ill_typed(dotted, value, f"{len(arguments)} values")
-        types_ = [inner] * len(value) if inner is not None else list(arguments)
-        return tuple(
-            _convert(t, v, f"{dotted}[{i}]")
-            for i, (t, v) in enumerate(zip(types_, value, strict=True))
-        )
-    if kind is float and isinstance(value, str):
-        # YAML reads 1e-3 (no point) as a string.
-        try:
-            return float(value)
-        except ValueError:
-            raise _ill_typed(dotted, value, "float") from None
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if (
-        isinstance(kind, type)
-        and isinstance(value, kind)
-        and not (kind is int and isinstance(value, bool))
-    ):
+    if origin is tuple:
+        return _convert_tuple(arguments, value, dotted)
+    if kind is float:
+        return _convert_float(value, dotted)
+    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
-    raise _ill_typed(dotted, value, getattr(kind, "__name__", str(kind)))
+    raise _ill_typed(dotted, value, kind.__name__)
+
+
+def _convert_tuple(kinds: tuple[Any, ...], value: Any, dotted: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise _ill_typed(dotted, value, "a list, e.g. [a, b]")
+    if len(kinds) == 2 and kinds[1] is Ellipsis:
+        kinds = kinds[:1] * len(value)
+    if len(kinds) != len(value):
+        raise _ill_typed(dotted, value, f"{len(kinds)} values")
+    pairs = enumerate(zip(kinds, value, strict=True))
+    return tuple(_convert(kind, one, f"{dotted}[{i}]") for i, (kind, one) in pairs)
+
+
+def _convert_float(value: Any, dotted: str) -> float:
+    # YAML reads 1e-3 (no point) as a string, and true is an int to Python.
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise _ill_typed(dotted, value, "a finite float")
+    return number
+
+
+def _wants_text(kind: Any) -> bool:
+    return kind is str or kind == str | None
 
 
 def _ill_typed(dotted: str, value: Any, wanted: str) -> ConfigError:

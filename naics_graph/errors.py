@@ -16,8 +16,9 @@ class NaicsGraphError(Exception):
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, saw: str, *, where: str = "", do: str = "") -> None:
+    def __init__(self, saw: str, where: str = "", do: str = "") -> None:
         self.saw, self.where, self.do = saw, where, do
+        # The same arguments as ours, so that pickle can send an error home from a worker.
         super().__init__(saw, where, do)
 
     def __str__(self) -> str:
