@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 from naics_graph import settings
 from naics_graph.errors import DataError, UsageError
+from naics_graph.taxonomy.census import workbook_names
 from naics_graph.taxonomy.download import DownloadError, Retry, download
 
 if TYPE_CHECKING:
@@ -78,16 +79,6 @@ class FetchReport:
     folder: Path
     files: tuple[FetchedFile, ...]
     fetched: bool
-
-
-def workbook_names(vintage: str) -> tuple[str, str, str, str]:
-    """File names of a vintage's codes, descriptions, index and cross-references."""
-    return (
-        f"2-6 digit_{vintage}_Codes.xlsx",
-        f"{vintage}_NAICS_Descriptions.xlsx",
-        f"{vintage}_NAICS_Index_File.xlsx",
-        f"{vintage}_NAICS_Cross_References.xlsx",
-    )
 
 
 def fetch_vintage(

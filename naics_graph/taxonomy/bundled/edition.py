@@ -12,6 +12,7 @@ from typing import Final
 
 from naics_graph.errors import DataError
 from naics_graph.taxonomy.model import Industry, Taxonomy
+from naics_graph.taxonomy.validate import parent_of, sectors_by_prefix
 
 NEWEST: Final = "2022"
 """The newest vintage the package knows, the default of `load` and `fetch`."""
@@ -37,28 +38,11 @@ def read_bundled(vintage: str = NEWEST) -> Taxonomy:
         )
     with files(__package__).joinpath(f"{vintage}.csv").open(encoding="utf-8", newline="") as file:
         rows = [(row["code"], row["title"]) for row in csv.DictReader(file)]
-    sectors = _sector_of_prefix([code for code, _ in rows])
+    sectors = sectors_by_prefix(code for code, _ in rows)
     return Taxonomy(
         vintage=vintage,
         industries=tuple(
-            Industry(code=code, title=title, parent=_parent(code, sectors)) for code, title in rows
+            Industry(code=code, title=title, parent=parent_of(code, sectors))
+            for code, title in rows
         ),
     )
-
-
-def _sector_of_prefix(codes: list[str]) -> dict[str, str]:
-    """Two digits → sector: "32" → "31-33"."""
-    sectors: dict[str, str] = {}
-    for code in codes:
-        if "-" in code:
-            first, last = code.split("-")
-            sectors |= {str(prefix): code for prefix in range(int(first), int(last) + 1)}
-        elif len(code) == 2:
-            sectors[code] = code
-    return sectors
-
-
-def _parent(code: str, sectors: dict[str, str]) -> str | None:
-    if "-" in code or len(code) == 2:
-        return None
-    return sectors[code[:2]] if len(code) == 3 else code[:-1]
