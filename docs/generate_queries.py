@@ -92,10 +92,10 @@ def _section(name: str, queries: Sequence[HybridQuery], sample: str | None) -> s
     neo4j, *_ = queries
     parameters = ", ".join(f"`{k}` ({_literal(v)})" for k, v in neo4j.parameters.items())
     blocks = [f"## {name}\n\n{neo4j.purpose}\n\nParameters, with sample values: {parameters}.\n"]
-    for query in {query.text: query for query in queries}.values():
-        blocks.append(
-            f"`cypher/{query.folder}/q_{name}.cypher`\n\n```cypher\n{query.text}```\n"
-        )
+    blocks += [
+        f"`cypher/{query.folder}/q_{name}.cypher`\n\n```cypher\n{query.text}```\n"
+        for query in {query.text: query for query in queries}.values()
+    ]
     blocks.append(
         f"Sample result:\n\n<!-- sample {name} -->\n{sample or _PENDING}<!-- /sample -->\n"
     )

@@ -23,6 +23,8 @@ PUBLIC: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("naics_graph.handle", ("Handle", "Info")),
     ("naics_graph.search.results", ("SearchResult", "SimilarResult", "Hit", "PathStep")),
     ("naics_graph.store.contract", ("LoadReport", "EmbeddingSetInfo")),
+    ("naics_graph.pipeline", ("TrainConfig", "TrainReport", "StageReport")),
+    ("naics_graph.evaluate.report", ("EvaluationReport", "Split", "SystemRow", "TreeRow")),
     ("naics_graph.search.catalogue", ("hybrid_queries", "run_hybrid", "HybridQuery")),
     (
         "naics_graph.errors",
@@ -44,9 +46,8 @@ PUBLIC: tuple[tuple[str, tuple[str, ...]], ...] = (
 def render_cli() -> str:
     """The commands, their arguments and options, as `naics-graph --help` tells them."""
     import typer
-    from typer.cli import get_docs_for_click
-
     from naics_graph.cli import app
+    from typer.cli import get_docs_for_click
 
     command = typer.main.get_command(app)
     with command.make_context("naics-graph", ["--help"], resilient_parsing=True) as context:

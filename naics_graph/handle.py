@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from naics_graph.store.contract import EmbeddingSetInfo, LoadReport, Progress
 from naics_graph.taxonomy.model import level_of
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from naics_graph.evaluate.report import EvaluationReport
+    from naics_graph.pipeline import TrainConfig, TrainReport
     from naics_graph.search.results import SearchResult, SimilarResult
     from naics_graph.search.search import Searcher
     from naics_graph.store.contract import GraphStore
@@ -169,14 +171,33 @@ class Handle:
         """
         self.writable_store.delete_set(set_id)
 
-    def train(self, config: Any = None, **options: Any) -> Any:
-        """Train the four stages on the loaded vintage and publish the embedding set.
+    def train(
+        self,
+        config: TrainConfig | None = None,
+        *,
+        vintage: str | None = None,
+        run: str | None = None,
+        resume: bool = False,
+        progress: Progress | None = None,
+    ) -> TrainReport:
+        """Train the four stages on a loaded vintage and publish the result as the active set.
 
-        The arguments are those of `naics_graph.pipeline.train` after the store.
+        Args:
+            config: the run's settings; with `resume` the run's own are used.
+            vintage: the edition to train on; None is the newest loaded.
+            run: name of the run and of the embedding set; None makes one from vintage and time.
+            resume: continue the run `run` from its last checkpoint.
+            progress: called as (what, done, total).
+
+        Raises:
+            DatabaseError: nothing is loaded, or the set cannot be published.
+            ArtifactMismatchError: the run to resume was started on other data.
         """
-        from naics_graph import pipeline  # type: ignore[attr-defined]
+        from naics_graph import pipeline
 
-        return pipeline.train(self.writable_store, config, **options)
+        return pipeline.train(
+            self.writable_store, config, vintage=vintage, run=run, resume=resume, progress=progress
+        )
 
     def search(
         self,
@@ -251,11 +272,33 @@ class Handle:
         """
         return self.searcher.encode(texts, vintage=vintage)
 
-    def evaluate(self, **options: Any) -> Any:
-        """Score every stage beside its baselines; the arguments of `evaluate.report.evaluate`."""
-        from naics_graph.evaluate import report  # type: ignore[attr-defined]
+    def evaluate(
+        self,
+        *,
+        vintage: str | None = None,
+        queries: Path | None = None,
+        baselines: bool = True,
+        progress: Progress | None = None,
+    ) -> EvaluationReport:
+        """Score every stage, and what the database answers, beside the baselines.
 
-        return report.evaluate(self.store, **options)
+        Args:
+            vintage: the edition to evaluate; None is the newest loaded.
+            queries: a labelled table with the columns text and code (CSV or Parquet); None takes
+                the entries of the validation role.
+            baselines: whether to fit and score the baselines (minutes the first time).
+            progress: called as (what, done, total).
+
+        Raises:
+            DatabaseError: nothing is loaded.
+            DataError: the labelled table cannot be used, or the load has no validation role.
+            ArtifactMismatchError: the model of the active set is not on this machine.
+        """
+        from naics_graph.evaluate import report
+
+        return report.evaluate(
+            self.store, vintage=vintage, queries=queries, baselines=baselines, progress=progress
+        )
 
 
 def connect(database: str | None = None) -> Handle:

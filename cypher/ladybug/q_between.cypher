@@ -10,7 +10,7 @@ MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
 MATCH (x:Industry {key: $vintage + ':' + $code})
 MATCH (y:Industry {key: $vintage + ':' + $other})
 MATCH (z:Industry {vintage: $vintage, level: $level})
-WHERE z.key <> x.key AND z.key <> y.key
+WHERE z.key <> x.key AND z.key <> y.key AND z.embedding IS NOT NULL AND NOT z.missing
 WITH active, z,
      active.curvature * (2.0 * x.embedding[1] * y.embedding[1] - list_sum(list_transform(
          range(1, size(x.embedding)), i -> x.embedding[i] * y.embedding[i]))) AS cosh_xy,

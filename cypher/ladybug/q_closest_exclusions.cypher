@@ -5,6 +5,7 @@
 // :param limit => 10;
 MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
 MATCH (here:Industry {vintage: $vintage})-[reference:EXCLUDES]->(there:Industry)
+WHERE here.embedding IS NOT NULL AND NOT here.missing AND there.embedding IS NOT NULL AND NOT there.missing
 WITH active, here, reference, there,
      active.curvature * (2.0 * here.embedding[1] * there.embedding[1] - list_sum(list_transform(
          range(1, size(here.embedding)), i -> here.embedding[i] * there.embedding[i]))) AS cosh

@@ -8,7 +8,7 @@
 MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
 MATCH (origin:Industry {key: $vintage + ':' + $code})
 MATCH (near:Industry {vintage: $vintage})
-WHERE near.key <> origin.key AND near.embedding IS NOT NULL
+WHERE near.key <> origin.key AND near.embedding IS NOT NULL AND NOT near.missing
 WITH active, origin, near,
      active.curvature * (2.0 * origin.embedding[1] * near.embedding[1] - list_sum(list_transform(
          range(1, size(origin.embedding)), i -> origin.embedding[i] * near.embedding[i]))) AS cosh

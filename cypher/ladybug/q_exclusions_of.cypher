@@ -7,6 +7,7 @@
 MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
 MATCH (origin:Industry {key: $vintage + ':' + $code})
 MATCH (origin)-[reference:EXCLUDES]->(other:Industry)
+WHERE other.embedding IS NOT NULL AND NOT other.missing
 WITH active, reference, other,
      active.curvature * (2.0 * origin.embedding[1] * other.embedding[1] - list_sum(list_transform(
          range(1, size(origin.embedding)), i -> origin.embedding[i] * other.embedding[i]))) AS cosh

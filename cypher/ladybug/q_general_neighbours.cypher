@@ -8,7 +8,7 @@
 MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
 MATCH (origin:Industry {key: $vintage + ':' + $code})
 MATCH (near:Industry {vintage: $vintage})
-WHERE near.key <> origin.key AND near.embedding IS NOT NULL
+WHERE near.key <> origin.key AND near.embedding IS NOT NULL AND NOT near.missing
   AND NOT EXISTS { MATCH (near)-[:HAS_CHILD*1..4]->(origin) }
 WITH active, near,
      active.curvature * (2.0 * origin.embedding[1] * near.embedding[1] - list_sum(list_transform(

@@ -8,18 +8,20 @@
 // :param pairs => 2000;
 // :param limit => 10;
 MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
-MATCH (:Industry {key: $vintage + ':' + $within})-[:HAS_CHILD*0..4]->(origin:Industry {level: 6})
-MATCH (near:Industry {vintage: $vintage, level: 6})
-WHERE near.key <> origin.key AND near.embedding IS NOT NULL
-WITH active, origin, near,
+MATCH above = (:Industry {vintage: $vintage, level: 2})-[:HAS_CHILD*4..4]->(origin:Industry)
+WITH active, origin, properties(nodes(above), 'code') AS above
+WHERE list_contains(above, $within)
+MATCH path = (:Industry {vintage: $vintage, level: 2})-[:HAS_CHILD*4..4]->(near:Industry)
+WHERE near.key <> origin.key AND near.embedding IS NOT NULL AND NOT near.missing
+WITH active, origin, near, above, properties(nodes(path), 'code') AS path,
      active.curvature * (2.0 * origin.embedding[1] * near.embedding[1] - list_sum(list_transform(
          range(1, size(origin.embedding)), i -> origin.embedding[i] * near.embedding[i]))) AS cosh
-WITH origin, near, CASE WHEN cosh > 1.0
+WITH origin, near, above, path, CASE WHEN cosh > 1.0
           THEN ln(cosh + sqrt(cosh * cosh - 1.0)) / sqrt(active.curvature) ELSE 0.0 END AS distance
 ORDER BY distance, origin.code, near.code
 LIMIT $pairs
-WITH origin, near, distance,
-     10 - 2 * COUNT { MATCH (origin)<-[:HAS_CHILD*1..4]-(:Industry)-[:HAS_CHILD*1..4]->(near) } AS edges
+WITH origin, near, distance, 10 - 2 * list_sum(list_transform(
+       range(1, 4), i -> CASE WHEN above[i] = path[i] THEN 1 ELSE 0 END)) AS edges
 WHERE edges >= $min_edges
 RETURN origin.code AS code, origin.title AS title, near.code AS near_code, near.title AS near_title,
        distance, edges

@@ -8,7 +8,7 @@
 MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
 MATCH (origin:Industry {key: $vintage + ':' + $code})
 MATCH (:Industry {key: $vintage + ':' + $within})-[:HAS_CHILD*0..4]->(near:Industry {level: 6})
-WHERE near.key <> origin.key
+WHERE near.key <> origin.key AND near.embedding IS NOT NULL AND NOT near.missing
 WITH active, near,
      active.curvature * (2.0 * origin.embedding[1] * near.embedding[1] - list_sum(list_transform(
          range(1, size(origin.embedding)), i -> origin.embedding[i] * near.embedding[i]))) AS cosh
@@ -18,5 +18,5 @@ ORDER BY distance, near.code
 LIMIT $limit
 MATCH path = (:Industry {level: 2})-[:HAS_CHILD*0..4]->(near)
 RETURN near.code AS code, near.title AS title, distance,
-       list_transform(nodes(path), step -> concat(step.code, ' ', step.title)) AS path
+       properties(nodes(path), 'code') AS path
 ORDER BY distance, code;

@@ -6,7 +6,7 @@
 MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
 MATCH (origin:Industry {key: $vintage + ':' + $code})
 MATCH (origin)<-[:HAS_CHILD]-(:Industry)-[:HAS_CHILD]->(sibling:Industry)
-WHERE sibling.key <> origin.key
+WHERE sibling.key <> origin.key AND sibling.embedding IS NOT NULL AND NOT sibling.missing
 WITH active, sibling,
      active.curvature * (2.0 * origin.embedding[1] * sibling.embedding[1] - list_sum(list_transform(
          range(1, size(origin.embedding)), i -> origin.embedding[i] * sibling.embedding[i]))) AS cosh

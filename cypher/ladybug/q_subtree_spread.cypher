@@ -6,6 +6,7 @@
 // :param limit => 10;
 MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
 MATCH (top:Industry {vintage: $vintage, level: $level})-[:HAS_CHILD*1..4]->(leaf:Industry {level: 6})
+WHERE leaf.embedding IS NOT NULL AND NOT leaf.missing
 WITH active, top, leaf,
      active.curvature * (2.0 * top.embedding[1] * leaf.embedding[1] - list_sum(list_transform(
          range(1, size(top.embedding)), i -> top.embedding[i] * leaf.embedding[i]))) AS cosh

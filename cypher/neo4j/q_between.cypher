@@ -14,7 +14,7 @@ CALL db.index.vector.queryNodes('industry_knn', $candidates,
   [i IN range(0, size(x.knn) - 1) | CASE WHEN i = 0 THEN -x.embedding[0] - y.embedding[0]
      WHEN i < size(x.embedding) THEN x.embedding[i] + y.embedding[i] ELSE 0.0 END]) YIELD node AS z
 WITH active, x, y, z
-WHERE z.vintage = $vintage AND z.level = $level AND z <> x AND z <> y
+WHERE z.vintage = $vintage AND z.level = $level AND z <> x AND z <> y AND NOT z.missing
 WITH active, z,
      -active.curvature * reduce(total = -2.0 * x.embedding[0] * y.embedding[0],
          i IN range(0, size(x.embedding) - 1) | total + x.embedding[i] * y.embedding[i]) AS cosh_xy,

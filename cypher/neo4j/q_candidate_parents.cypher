@@ -7,6 +7,7 @@
 MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
 MATCH (origin:Industry {key: $vintage + ':' + $code})
 MATCH (near:Industry {vintage: $vintage, level: origin.level - 1})
+WHERE near.embedding IS NOT NULL AND NOT near.missing
 WITH active, origin, near,
      -active.curvature * reduce(total = -2.0 * origin.embedding[0] * near.embedding[0],
          i IN range(0, size(origin.embedding) - 1) | total + origin.embedding[i] * near.embedding[i]) AS cosh

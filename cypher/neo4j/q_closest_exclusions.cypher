@@ -5,6 +5,7 @@
 // :param limit => 10;
 MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
 MATCH (here:Industry {vintage: $vintage})-[reference:EXCLUDES]->(there:Industry)
+WHERE here.embedding IS NOT NULL AND NOT here.missing AND there.embedding IS NOT NULL AND NOT there.missing
 WITH active, here, reference, there,
      -active.curvature * reduce(total = -2.0 * here.embedding[0] * there.embedding[0],
          i IN range(0, size(here.embedding) - 1) | total + here.embedding[i] * there.embedding[i]) AS cosh

@@ -12,7 +12,7 @@ CALL db.index.vector.queryNodes('industry_knn', $candidates,
   [i IN range(0, size(origin.knn) - 1) | CASE WHEN i = 0 THEN -origin.embedding[0]
      WHEN i < size(origin.embedding) THEN origin.embedding[i] ELSE 0.0 END]) YIELD node AS near
 WITH active, origin, near
-WHERE near.vintage = $vintage AND near <> origin
+WHERE near.vintage = $vintage AND near <> origin AND NOT near.missing
 WITH active, origin, near,
      -active.curvature * reduce(total = -2.0 * origin.embedding[0] * near.embedding[0],
          i IN range(0, size(origin.embedding) - 1) | total + origin.embedding[i] * near.embedding[i]) AS cosh

@@ -7,6 +7,7 @@
 MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
 MATCH (origin:Industry {key: $vintage + ':' + $code})
 MATCH (origin)-[reference:EXCLUDES]->(other:Industry)
+WHERE other.embedding IS NOT NULL AND NOT other.missing
 WITH active, reference, other,
      -active.curvature * reduce(total = -2.0 * origin.embedding[0] * other.embedding[0],
          i IN range(0, size(origin.embedding) - 1) | total + origin.embedding[i] * other.embedding[i]) AS cosh

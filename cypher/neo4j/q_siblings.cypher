@@ -6,7 +6,7 @@
 MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
 MATCH (origin:Industry {key: $vintage + ':' + $code})
 MATCH (origin)<-[:HAS_CHILD]-(:Industry)-[:HAS_CHILD]->(sibling:Industry)
-WHERE sibling.key <> origin.key
+WHERE sibling.key <> origin.key AND sibling.embedding IS NOT NULL AND NOT sibling.missing
 WITH active, sibling,
      -active.curvature * reduce(total = -2.0 * origin.embedding[0] * sibling.embedding[0],
          i IN range(0, size(origin.embedding) - 1) | total + origin.embedding[i] * sibling.embedding[i]) AS cosh

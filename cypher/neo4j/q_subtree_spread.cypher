@@ -6,6 +6,7 @@
 // :param limit => 10;
 MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
 MATCH (top:Industry {vintage: $vintage, level: $level})-[:HAS_CHILD*1..4]->(leaf:Industry {level: 6})
+WHERE leaf.embedding IS NOT NULL AND NOT leaf.missing
 WITH active, top, leaf,
      -active.curvature * reduce(total = -2.0 * top.embedding[0] * leaf.embedding[0],
          i IN range(0, size(top.embedding) - 1) | total + top.embedding[i] * leaf.embedding[i]) AS cosh

@@ -13,7 +13,7 @@ from typing import Final
 from naics_graph.search.results import PathStep
 from naics_graph.store.contract import GraphStore
 from naics_graph.taxonomy.model import key_of
-from naics_graph.taxonomy.roles import jaccard, normalise, trigrams
+from naics_graph.taxonomy.nearness import jaccard, normalise, trigrams
 
 RESEMBLES: Final = 0.2
 """Overlap below which a text is no evidence: two unrelated short phrases reach about 0.1."""

@@ -16,15 +16,12 @@ Reference = Callable[..., Rows]
 def nearest_under(world: World, *, code: str, within: str, limit: int) -> Rows:
     near = [other for other in world.leaves(within) if other != code]
     return [
-        _row(world, other, code)
-        | {"path": [f"{step} {_title(world, step)}" for step in world.index.path(other)]}
+        _row(world, other, code) | {"path": world.index.path(other)}
         for other in _by_distance(world, code, near)[:limit]
     ]
 
 
-def exclusions_back(
-    world: World, *, code: str, neighbours: int, limit: int, candidates: int = 0
-) -> Rows:
+def exclusions_back(world: World, *, code: str, neighbours: int, limit: int) -> Rows:
     near = _by_distance(world, code, world.index.codes)[:neighbours]
     return _excluded(world, code, [(a, a, b) for a in near for b in [code]])[:limit]
 
@@ -55,9 +52,7 @@ def siblings(world: World, *, code: str, limit: int) -> Rows:
     return [_row(world, other, code) for other in _by_distance(world, code, children)[:limit]]
 
 
-def near_but_far(
-    world: World, *, within: str, min_edges: int, pairs: int, limit: int, candidates: int = 0
-) -> Rows:
+def near_but_far(world: World, *, within: str, min_edges: int, pairs: int, limit: int) -> Rows:
     found = [
         (world.between(a, b), a, b)
         for a in world.leaves(within)
@@ -79,7 +74,7 @@ def near_but_far(
     ][:limit]
 
 
-def sector_confusions(world: World, *, radius: float, limit: int, candidates: int = 0) -> Rows:
+def sector_confusions(world: World, *, radius: float, limit: int) -> Rows:
     found: dict[tuple[str, str], list[float]] = {}
     leaves = sorted(code for code in world.index.codes if len(code) == 6)
     for i, a in enumerate(leaves):
@@ -101,9 +96,7 @@ def sector_confusions(world: World, *, radius: float, limit: int, candidates: in
     return sorted(rows, key=lambda row: (-row["pairs"], row["closest"]))[:limit]
 
 
-def entries_of_neighbours(
-    world: World, *, code: str, entries: int, limit: int, candidates: int = 0
-) -> Rows:
+def entries_of_neighbours(world: World, *, code: str, entries: int, limit: int) -> Rows:
     near = _by_distance(world, code, [c for c in world.index.codes if len(c) == 6])[:limit]
     texts: dict[str, list[str]] = {}
     for entry in world.taxonomy.entries:
@@ -159,9 +152,7 @@ def candidate_parents(world: World, *, code: str, limit: int) -> Rows:
     ]
 
 
-def between(
-    world: World, *, code: str, other: str, level: int, limit: int, candidates: int = 0
-) -> Rows:
+def between(world: World, *, code: str, other: str, level: int, limit: int) -> Rows:
     """The midpoint by the Lorentz centroid, distances from it in polar form."""
     import torch
 
@@ -185,9 +176,7 @@ def between(
     return sorted(rows, key=lambda row: row["distance"])[:limit]
 
 
-def general_neighbours(
-    world: World, *, code: str, neighbours: int, limit: int, candidates: int = 0
-) -> Rows:
+def general_neighbours(world: World, *, code: str, neighbours: int, limit: int) -> Rows:
     above = world.index.ancestors(code)
     near = _by_distance(world, code, [c for c in world.index.codes if c not in above])[:neighbours]
     rows = [
