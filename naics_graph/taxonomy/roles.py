@@ -1,38 +1,165 @@
-"""The frozen split of the index entries, and the rule by which two texts count as one.
+"""The frozen split of the index entries, applied to a taxonomy.
 
-Two texts are equal when they are the same string after `normalise`, and nearly equal when the
-Jaccard index of their trigram sets is at least 0.9.
+Every entry gets the role the file gives it; a sealed one is dropped here and never leaves this
+module. Every *other* labelled text that (nearly) equals a validation or sealed entry leaves the
+channels, properties, exclusions and queries, and is counted by source. Index entries are not
+compared with each other: the split is already free of near-duplicates.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Final
+import csv
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, NoReturn
 
-NEARLY: Final = 0.9
-"""Jaccard index of trigram sets from which two texts are nearly equal."""
+from naics_graph.errors import DataError
+from naics_graph.taxonomy.model import EntrySource, IndexEntry, Industry, Role, Taxonomy
+from naics_graph.taxonomy.nearness import NEARLY, NearIndex, nearly_equal, normalise, trigrams
+from naics_graph.taxonomy.references import clause_of
 
-_NOT_ALPHANUMERIC: Final = re.compile(r"[^a-z0-9]+")
+__all__ = ["NEARLY", "apply_roles", "nearly_equal", "normalise", "trigrams"]
 
-
-def normalise(text: str) -> str:
-    """Lower case, every run of other characters than a-z and 0-9 one space, no space at the ends."""
-    return _NOT_ALPHANUMERIC.sub(" ", text.lower()).strip()
-
-
-def trigrams(normalised: str) -> frozenset[str]:
-    """The three-character substrings of a normalised text with one space at each end."""
-    padded = f" {normalised} "
-    return frozenset(padded[i : i + 3] for i in range(len(padded) - 2))
-
-
-def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
-    """|a ∩ b| / |a ∪ b|, 0-1; 0 when both are empty."""
-    union = len(a | b)
-    return len(a & b) / union if union else 0.0
+_SEALED: Final = "sealed"
+_ROLES: Final = (*Role, _SEALED)
+_COLUMNS: Final = ("entry_id", "code", "role")
 
 
-def nearly_equal(a: str, b: str) -> bool:
-    """Whether two texts are equal or nearly equal: each repeats the other."""
-    left, right = normalise(a), normalise(b)
-    return left == right or jaccard(trigrams(left), trigrams(right)) >= NEARLY
+def apply_roles(taxonomy: Taxonomy, entry_ids: Sequence[int], path: Path) -> Taxonomy:
+    """The taxonomy with roles on its entries, without sealed entries and what repeats evaluated ones.
+
+    Args:
+        taxonomy: as its source gave it; all its entries are from the index sheet.
+        entry_ids: number of every entry in that sheet, as the file counts them.
+        path: CSV with the columns entry_id, code, role: one row per entry.
+
+    Raises:
+        DataError: the file is unreadable or does not match the entries, or a title repeats an
+            evaluated entry.
+    """
+    codes = dict(zip(entry_ids, (entry.code for entry in taxonomy.entries), strict=True))
+    roles = _read(path, codes)
+    with_role = list(zip(taxonomy.entries, (roles[i] for i in entry_ids), strict=True))
+    evaluated = NearIndex(
+        entry.text for entry, role in with_role if role in (Role.VALIDATION, _SEALED)
+    )
+    entries = tuple(
+        dataclasses.replace(entry, role=Role(role)) for entry, role in with_role if role != _SEALED
+    )
+    return _without(dataclasses.replace(taxonomy, entries=entries), evaluated, path)
+
+
+def _read(path: Path, codes: dict[int, str]) -> dict[int, str]:
+    """Role by entry_id. codes: the code of every entry by its number in the sheet."""
+    roles: dict[int, str] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(
+                    f"there is no column {', '.join(missing)}",
+                    where=f"{path}, row 1",
+                    do=f"begin the file with the header {','.join(_COLUMNS)}",
+                )
+            for row in reader:
+                entry, role = _checked(row, codes, path, reader.line_num)
+                if entry in roles:
+                    _refuse(path, reader.line_num, f"entry_id {entry} stands here a second time")
+                roles[entry] = role
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"the roles cannot be read: {error}",
+            where=str(path),
+            do="give --roles a CSV file in UTF-8",
+        ) from error
+    absent = sorted(codes.keys() - roles.keys())
+    if absent:
+        raise DataError(
+            f"{len(absent)} of {len(codes)} index entries have no role, first entry_id {absent[0]}",
+            where=str(path),
+            do="give every entry of the index sheet a row, or load without --roles",
+        )
+    return roles
+
+
+def _checked(row: dict[str, str], codes: dict[int, str], path: Path, line: int) -> tuple[int, str]:
+    entry_id, code, role = ((row[name] or "").strip() for name in _COLUMNS)
+    if not entry_id.isdecimal():
+        _refuse(path, line, f"entry_id is {entry_id!r}, not a number of a row")
+    if int(entry_id) not in codes:
+        _refuse(path, line, f"entry_id {entry_id} is no entry of the index sheet")
+    if codes[int(entry_id)] != code:
+        _refuse(
+            path,
+            line,
+            f"entry_id {entry_id} has code {code!r}, in the index sheet {codes[int(entry_id)]}",
+        )
+    if role not in _ROLES:
+        _refuse(path, line, f"the role is {role!r}, none of {', '.join(_ROLES)}")
+    return int(entry_id), role
+
+
+def _refuse(path: Path, line: int, saw: str) -> NoReturn:
+    raise DataError(
+        saw,
+        where=f"{path}, row {line}",
+        do="use the roles made for this very edition of the workbooks, or load without --roles",
+    )
+
+
+def _without(taxonomy: Taxonomy, evaluated: NearIndex, path: Path) -> Taxonomy:
+    """Leave out every text but the index entries that repeats an evaluated one; count by source."""
+    dropped: Counter[str] = Counter()
+    industries = tuple(_cleared(i, evaluated, dropped, path) for i in taxonomy.industries)
+    kept = {industry.code: set(industry.excluded) for industry in industries}
+    exclusions = tuple(e for e in taxonomy.exclusions if e.text in kept[e.source])
+    entries = tuple(_entries(taxonomy.entries, evaluated, dropped))
+    return dataclasses.replace(
+        taxonomy,
+        industries=industries,
+        exclusions=exclusions,
+        entries=entries,
+        left_out=dict(sorted(dropped.items())),
+    )
+
+
+def _cleared(
+    industry: Industry, evaluated: NearIndex, dropped: Counter[str], path: Path
+) -> Industry:
+    if industry.title in evaluated:
+        raise DataError(
+            f"the title of {industry.code} (nearly) equals a validation or sealed entry",
+            where=str(path),
+            do="give such entries the role examples or training: a title cannot be left out",
+        )
+
+    def keep(source: str, texts: Sequence[str], repeats: Callable[[str], bool]) -> tuple[str, ...]:
+        kept = tuple(text for text in texts if not repeats(text))
+        if len(kept) < len(texts):
+            dropped[source] += len(texts) - len(kept)
+        return kept
+
+    described = (industry.description,) if industry.description else ()
+    return dataclasses.replace(
+        industry,
+        description="".join(keep("description", described, evaluated.__contains__)),
+        examples=keep("example", industry.examples, evaluated.__contains__),
+        excluded=keep(
+            "exclusion",
+            industry.excluded,
+            lambda sentence: sentence in evaluated or clause_of(sentence) in evaluated,
+        ),
+    )
+
+
+def _entries(
+    entries: Sequence[IndexEntry], evaluated: NearIndex, dropped: Counter[str]
+) -> Iterator[IndexEntry]:
+    for entry in entries:
+        if entry.source is EntrySource.COMPANION and entry.text in evaluated:
+            dropped["phrase"] += 1
+        else:
+            yield entry

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from naics_graph.errors import UsageError
 from naics_graph.taxonomy.model import Taxonomy
+from naics_graph.taxonomy.validate import validate
 
 
 def read_taxonomy(source: Path | None, vintage: str, roles: Path | None) -> Taxonomy:
@@ -23,14 +24,27 @@ def read_taxonomy(source: Path | None, vintage: str, roles: Path | None) -> Taxo
         DataError: a file that is missing, unreadable, of another vintage, or contradicts itself.
         UsageError: roles without workbooks to which they belong.
     """
+    if source is None:
+        return _read_bundled(vintage, roles)
+    # Reading workbooks needs openpyxl, the bundled edition does not.
+    from naics_graph.taxonomy.build import build_taxonomy, entry_ids
+    from naics_graph.taxonomy.census import read_workbooks
+    from naics_graph.taxonomy.roles import apply_roles
+
+    books = read_workbooks(source, vintage)
+    taxonomy = build_taxonomy(books)
+    if roles is not None:
+        taxonomy = apply_roles(taxonomy, entry_ids(books), roles)
+    return validate(taxonomy, str(books.folder))
+
+
+def _read_bundled(vintage: str, roles: Path | None) -> Taxonomy:
     from naics_graph.taxonomy.bundled.edition import read_bundled
 
-    if source is None:
-        if roles is not None:
-            raise UsageError(
-                "a split was given without the index entries it belongs to",
-                where=str(roles),
-                do="name the folder with the workbooks by --source DIR",
-            )
-        return read_bundled(vintage)
-    raise NotImplementedError
+    if roles is not None:
+        raise UsageError(
+            "a split was given without the index entries it belongs to",
+            where=str(roles),
+            do="name the folder with the workbooks by --source DIR",
+        )
+    return validate(read_bundled(vintage), "the bundled edition")

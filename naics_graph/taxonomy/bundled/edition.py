@@ -36,8 +36,8 @@ def read_bundled(vintage: str = NEWEST) -> Taxonomy:
             where=f"the bundled edition ({', '.join(bundled_vintages())})",
             do="choose one of those with --vintage, or load workbooks with --source DIR",
         )
-    with files(__package__).joinpath(f"{vintage}.csv").open(encoding="utf-8", newline="") as file:
-        rows = [(row["code"], row["title"]) for row in csv.DictReader(file)]
+    text = files(__package__).joinpath(f"{vintage}.csv").read_text(encoding="utf-8")
+    rows = [(row["code"], row["title"]) for row in csv.DictReader(text.splitlines())]
     sectors = sectors_by_prefix(code for code, _ in rows)
     return Taxonomy(
         vintage=vintage,
