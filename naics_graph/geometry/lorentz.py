@@ -118,26 +118,46 @@ def centroid(points: Tensor, weights: Tensor, c: Curvature) -> Tensor:
     """
     points, weights = points.double(), weights.double().unsqueeze(-1)
     total = (weights * points).sum(-2)
-    length, direction = _length_direction(total[..., 1:])
-    # A sum of space parts that vanishes has no direction, and any unit vector serves the identity.
-    axis = torch.zeros_like(direction)
-    axis[..., 0] = 1.0
-    direction = torch.where(length > math.sqrt(_TINY), direction, axis)
-    lengths, directions = _length_direction(points[..., 1:])
-    chord = (directions - direction.unsqueeze(-2)).square().sum(-1, keepdim=True)
-    gaps = 1.0 / (c * (points[..., :1] + lengths)) + lengths * chord / 2.0
-    gap = (weights * gaps).sum(-2)
-    space = total[..., 1:] / (_root(c) * (gap * (total[..., :1] + length)).sqrt())
-    return _with_time(space, c)
+    gap = (weights * _gaps(points, _axis(total).unsqueeze(-2), c)).sum(-2)
+    return _onto_sheet(total, gap, c)
+
+
+def segment_centroid(
+    points: Tensor, weights: Tensor, segment: Tensor, size: int, c: Curvature
+) -> Tensor:
+    """`centroid` of groups of any sizes: (e, d+1), weights (e,), segment (e,) -> (size, d+1).
+
+    segment: (e,) group of each point, in [0, size); every group needs a positive sum of weights.
+    """
+    points, weights = points.double(), weights.double().unsqueeze(-1)
+    total = points.new_zeros(size, points.shape[-1]).index_add(0, segment, weights * points)
+    gaps = weights * _gaps(points, _axis(total)[segment], c)
+    return _onto_sheet(total, gaps.new_zeros(size, 1).index_add(0, segment, gaps), c)
 
 
 def expmap(point: Tensor, tangent: Tensor, c: Curvature) -> Tensor:
-    """Follow `tangent` (..., d+1) with <point, tangent> = 0 from `point` (..., d+1): (..., d+1)."""
-    root = _root(c)
-    # Rounding can leave a tangent vector near zero with a squared length below zero.
-    length = inner(tangent, tangent).clamp_min(_TINY).sqrt().unsqueeze(-1) * root
+    """Follow `tangent` (..., d+1) with <point, tangent> = 0 from `point` (..., d+1): (..., d+1).
+
+    Vectors at a point other than the origin are written in the ambient space, where their digits
+    go as e^(2 sqrt(c) r): good to 1e-7 for sqrt(c) r <= 3. Far out, work from the origin.
+    """
+    point, tangent = point.double(), tangent.double()
+    length = _root(c) * _tangent_length(point, tangent[..., 1:], c)
     reached = torch.cosh(length) * point + torch.sinh(length) / length * tangent
     return _with_time(reached[..., 1:], c)
+
+
+def _tangent_length(point: Tensor, space: Tensor, c: Curvature) -> Tensor:
+    """Length (..., 1) of the tangent vector at `point` whose space part is (..., d).
+
+    sqrt(<v, v>) as |part across x_s|^2 + (part along x_s)^2 / (c x_0^2), where nothing cancels.
+    """
+    _, direction = _length_direction(point[..., 1:])
+    along = (space * direction).sum(-1, keepdim=True)
+    across = (space - along * direction).square().sum(-1, keepdim=True)
+    # The root has an infinite slope at 0: a zero vector gets no gradient through its length.
+    squared = across + along.square() / (c * point[..., :1].square())
+    return squared.clamp_min(_TINY).sqrt()
 
 
 def logmap(point: Tensor, target: Tensor, c: Curvature) -> Tensor:
@@ -206,6 +226,27 @@ def _padded(vectors: Tensor, width: int, *, spare: int) -> Tensor:
 
 def _root(c: Curvature) -> Curvature:
     return c.double().sqrt() if isinstance(c, Tensor) else math.sqrt(c)
+
+
+def _axis(total: Tensor) -> Tensor:
+    """Direction (..., d) of a sum of points; any unit vector serves where it has none."""
+    length, direction = _length_direction(total[..., 1:])
+    axis = torch.zeros_like(direction)
+    axis[..., 0] = 1.0
+    return torch.where(length > math.sqrt(_TINY), direction, axis)
+
+
+def _gaps(points: Tensor, axis: Tensor, c: Curvature) -> Tensor:
+    """x_0 - e.x_s of points (..., d+1) and unit vectors e (..., d): (..., 1), > 0."""
+    lengths, directions = _length_direction(points[..., 1:])
+    chord = (directions - axis).square().sum(-1, keepdim=True)
+    return 1.0 / (c * (points[..., :1] + lengths)) + lengths * chord / 2.0
+
+
+def _onto_sheet(total: Tensor, gap: Tensor, c: Curvature) -> Tensor:
+    """The point on the ray of `total`, whose m_0 - |m_s| is `gap` (..., 1)."""
+    length, _ = _length_direction(total[..., 1:])
+    return _with_time(total[..., 1:] / (_root(c) * (gap * (total[..., :1] + length)).sqrt()), c)
 
 
 def _with_time(space: Tensor, c: Curvature) -> Tensor:
