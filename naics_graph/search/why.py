@@ -62,17 +62,17 @@ def closest(query: str, texts: Sequence[tuple[str, Sequence[str]]]) -> Evidence:
     return max(candidates, key=lambda evidence: evidence.overlap)
 
 
-def kinship(path: Sequence[PathStep], other: Sequence[PathStep]) -> str:
-    """Where two codes meet in the tree, from their paths, and how many edges lie between them."""
-    shared = [a for a, b in zip(path, other, strict=False) if a.code == b.code]
-    edges = len(path) + len(other) - 2 * len(shared)
+def kinship(answer: Sequence[PathStep], origin: Sequence[PathStep]) -> str:
+    """Where an answer meets a code in the tree, from their paths, and the edges between them."""
+    shared = [a for a, b in zip(answer, origin, strict=False) if a.code == b.code]
+    edges = len(answer) + len(origin) - 2 * len(shared)
     steps = f"{edges} edge{'' if edges == 1 else 's'} apart"
     if not shared:
         return f"of another sector, {steps} in the tree"
     meet = shared[-1]
-    if meet.code == other[-1].code:
+    if meet.code == answer[-1].code:
         return f"above it in the tree, {steps}"
-    if meet.code == path[-1].code:
+    if meet.code == origin[-1].code:
         return f"below it in the tree, {steps}"
     return f"both under {meet.code} {meet.title}, {steps} in the tree"
 

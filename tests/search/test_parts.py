@@ -111,8 +111,8 @@ def test_kinship_counts_the_edges_of_the_tree() -> None:
         said = kinship(paths[code], paths[origin])
         number = int(edges[position[code], position[origin]])
         assert f"{number} edge{'' if number == 1 else 's'} apart" in said
-        assert ("above" in said) == (code in world.index.ancestors(origin))
-    assert "below" in kinship(paths[origin], paths["111"])
+        assert ("above it" in said) == (code in world.index.ancestors(origin))
+    assert "below it" in kinship(paths[origin], paths["111"])
     assert "other sector" in kinship(paths["54"], paths[origin])
     assert "under 1111 " in kinship(paths["111121"], paths[origin])
 

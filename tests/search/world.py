@@ -27,6 +27,8 @@ from naics_graph.taxonomy.tree import Tree
 
 SECTORS = ("11", "44-45", "54")
 DIMS = 4
+CODE = "111112"
+"""A code whose exclusions run both ways."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def make_world(vintage: str, *, seed: int, curvature: float) -> World:
         (str(a), str(b))
         for a, b in random.choice(codes, size=(80, 2))
         if a != b and not _related(str(a), str(b))
-    }
+    } | {(CODE, "451120"), (CODE, "54"), ("442211", CODE), ("541120", CODE), ("4412", CODE)}
     exclusions = tuple(
         Exclusion(a, b, f"Doing {b} is classified in Industry {b}", f"Doing {b}")
         for a, b in sorted(pairs)
