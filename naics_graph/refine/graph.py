@@ -1,0 +1,135 @@
+"""The exported topology as typed relations, and as PyTorch Geometric's remote backends.
+
+Node types are `industry` and `entry`; a relation points from the node that speaks to the node that
+listens. Every relation of the database comes with its reverse, named `rev_...`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from naics_graph.errors import DatabaseError
+from naics_graph.refine.pyg import EdgeAttr, FeatureStore, GraphStore, TensorAttr
+from naics_graph.store import contract
+from naics_graph.store.contract import GraphExport, Relation
+
+INDUSTRY: Final = "industry"
+ENTRY: Final = "entry"
+HAS_CHILD: Final[Relation] = (INDUSTRY, "has_child", INDUSTRY)
+EXCLUDES: Final[Relation] = (INDUSTRY, "excludes", INDUSTRY)
+CLASSIFIED_AS: Final[Relation] = (ENTRY, "classified_as", INDUSTRY)
+
+
+def reverse(relation: Relation) -> Relation:
+    """The relation read the other way: ("a", "r", "b") -> ("b", "rev_r", "a")."""
+    source, name, target = relation
+    return target, f"rev_{name}", source
+
+
+def relations(graph: GraphExport) -> dict[Relation, Tensor]:
+    """Edges (2, e) int64 of every relation and its reverse: row 0 speaks, row 1 listens.
+
+    Message flow: `has_child` carries a parent's message down to its children, `rev_has_child` up.
+    Exclusions named by several sentences are one edge.
+    """
+    edges: dict[Relation, Tensor] = {}
+    for relation in (HAS_CHILD, EXCLUDES, CLASSIFIED_AS):
+        pairs = torch.from_numpy(np.unique(graph.edges[relation].reshape(2, -1), axis=1))
+        edges[relation] = pairs
+        edges[reverse(relation)] = pairs.flip(0)
+    return edges
+
+
+def node_counts(graph: GraphExport) -> dict[str, int]:
+    """Number of nodes by type."""
+    return {INDUSTRY: len(graph.codes), ENTRY: len(graph.entries)}
+
+
+def require_current(graph: GraphExport, store: contract.GraphStore) -> None:
+    """Check that the database still holds what was exported.
+
+    Raises:
+        DatabaseError: the vintage was loaded anew since.
+    """
+    version = store.graph_version(graph.vintage)
+    if version != graph.version:
+        raise DatabaseError(
+            f"the graph of {graph.vintage} changed since it was exported "
+            f"(version {graph.version}, now {version})",
+            where=store.location,
+            do="train again on the graph as it is now",
+        )
+
+
+class ExportedGraph(GraphStore):  # type: ignore[misc]
+    """Typed edges of one exported graph for PyG's loaders: in memory, heterogeneous, no connection.
+
+    Each relation is kept once, in COO with its size; PyG converts. Nothing in it is secret, so
+    workers may receive it pickled.
+    """
+
+    def __init__(self, graph: GraphExport) -> None:
+        super().__init__()
+        self.version = graph.version
+        self._edges: dict[Relation, tuple[EdgeAttr, tuple[Tensor, Tensor]]] = {}
+        counts = node_counts(graph)
+        for relation, (row, col) in relations(graph).items():
+            size = (counts[relation[0]], counts[relation[2]])
+            self.put_edge_index((row, col), edge_type=relation, layout="coo", size=size)
+
+    def _put_edge_index(self, edge_index: tuple[Tensor, Tensor], edge_attr: EdgeAttr) -> bool:
+        self._edges[edge_attr.edge_type] = (edge_attr, edge_index)
+        return True
+
+    def _get_edge_index(self, edge_attr: EdgeAttr) -> tuple[Tensor, Tensor] | None:
+        stored, edge_index = self._edges.get(edge_attr.edge_type, (None, None))
+        return edge_index if stored is not None and stored.layout == edge_attr.layout else None
+
+    def _remove_edge_index(self, edge_attr: EdgeAttr) -> bool:
+        return self._edges.pop(edge_attr.edge_type, None) is not None
+
+    def get_all_edge_attrs(self) -> list[EdgeAttr]:
+        """One attribute per relation."""
+        return [attr for attr, _ in self._edges.values()]
+
+
+class PointFeatures(FeatureStore):  # type: ignore[misc]
+    """Points `x` (n, d+1) of every node type for PyG's loaders."""
+
+    def __init__(self, points: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self._tensors: dict[tuple[str, str], Tensor] = {}
+        for node_type, tensor in points.items():
+            self.put_tensor(tensor, group_name=node_type, attr_name="x", index=None)
+
+    def _put_tensor(self, tensor: Tensor, attr: TensorAttr) -> bool:
+        key = (attr.group_name, attr.attr_name)
+        if attr.index is None or attr.index == slice(None):
+            self._tensors[key] = tensor
+            return True
+        if key not in self._tensors:
+            return False
+        self._tensors[key][attr.index] = tensor
+        return True
+
+    def _get_tensor(self, attr: TensorAttr) -> Tensor | None:
+        tensor = self._tensors.get((attr.group_name, attr.attr_name))
+        if tensor is None or attr.index is None:
+            return tensor
+        return tensor[attr.index]
+
+    def _remove_tensor(self, attr: TensorAttr) -> bool:
+        return self._tensors.pop((attr.group_name, attr.attr_name), None) is not None
+
+    def _get_tensor_size(self, attr: TensorAttr) -> tuple[int, ...] | None:
+        tensor = self._tensors.get((attr.group_name, attr.attr_name))
+        return None if tensor is None else tuple(tensor.shape)
+
+    def get_all_tensor_attrs(self) -> list[TensorAttr]:
+        """One attribute per node type."""
+        return [self._tensor_attr_cls(group, name) for group, name in self._tensors]

@@ -1,0 +1,159 @@
+"""Lorentz graph convolution: a node moves to the centroid of itself and what it hears."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal
+
+import torch
+from torch import Tensor, nn
+
+from naics_graph.geometry import lorentz
+from naics_graph.store.contract import Relation
+
+if TYPE_CHECKING:
+    from naics_graph.refine.aggregation import CentroidPropagation
+
+SELF: Final = "self"
+
+Weighting = Literal["attention", "degree"]
+
+
+class LorentzConv(nn.Module):
+    r"""One layer of message passing on the sheet, with relation-typed weights and gates.
+
+        x'_i = centroid({x_i: 1, T_self(x_i): g_self} ∪ {T_r(x_j): g_r a_ij^r : j -r-> i})
+        T_r(x) = exp_0(W_r log_0(x) + b_r),   sum_j a_ij^r = 1
+
+    `x_i` with weight 1 is the residual; the gates g >= 0 start at 0, where the output is the input
+    and the gradient to every gate still flows. A node without neighbours is moved by T_self alone,
+    so a text that is in no graph passes through the same map. Nothing normalises a radius: the
+    centroid lies in the hull of what it averages.
+
+    With `degree` weighting a_ij is 1/degree; with `attention` it is a softmax over
+    -s_r d(x_i, T_r(x_j)), where the learned sharpness s_r starts at 0, which is 1/degree.
+
+    Args:
+        dim: d of points (..., d+1). relations: names of the relations listened to.
+        curvature: c > 0. weighting: as above. dropout: share of edges left out in training.
+        noise: scale of the deviation of W_r from the identity at the start.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        relations: Sequence[str],
+        curvature: float,
+        *,
+        weighting: Weighting,
+        dropout: float,
+        noise: float = 0.02,
+    ) -> None:
+        super().__init__()
+        self.curvature, self.weighting, self.dropout = curvature, weighting, dropout
+        self.relations = tuple(relations)
+        names = (SELF, *self.relations)
+        # Off the identity by a little: were T_self(x) = x, its gate would have no gradient.
+        start = torch.eye(dim, dtype=torch.float64).repeat(len(names), 1, 1)
+        start += noise / dim**0.5 * torch.randn(len(names), dim, dim, dtype=torch.float64)
+        self.weight = nn.Parameter(start)
+        self.bias = nn.Parameter(torch.zeros(len(names), dim, dtype=torch.float64))
+        self.gate = nn.Parameter(torch.zeros(len(names), dtype=torch.float64))
+        self.sharpness = nn.Parameter(torch.zeros(len(names), dtype=torch.float64))
+        self._number = {name: i for i, name in enumerate(names)}
+
+    def message(self, name: str, points: Tensor) -> Tensor:
+        """T_name of points (k, d+1): (k, d+1)."""
+        i = self._number[name]
+        tangent = lorentz.logmap0(points, self.curvature)
+        return lorentz.expmap0(tangent @ self.weight[i].T + self.bias[i], self.curvature)
+
+    def gate_of(self, name: str) -> Tensor:
+        """() weight of a relation's messages beside the node itself, >= 0."""
+        # clamp passes the gradient at its bound: a closed gate can open.
+        return self.gate[self._number[name]].clamp(min=0.0)
+
+    def isolated(self, points: Tensor) -> Tensor:
+        """The map of nodes (k, d+1) without neighbours: (k, d+1)."""
+        both = torch.stack([points.double(), self.message(SELF, points)], dim=-2)
+        gate = self.gate_of(SELF)
+        weights = torch.stack([torch.ones_like(gate), gate]).expand(len(points), 2)
+        return lorentz.centroid(both, weights, self.curvature)
+
+    def forward(
+        self, points: Mapping[str, Tensor], edges: Mapping[Relation, Tensor]
+    ) -> dict[str, Tensor]:
+        """Move every node once.
+
+        Args:
+            points: (n_t, d+1) by node type.
+            edges: (2, e) by relation, speakers above listeners; relations this layer does not
+                listen to are passed over.
+
+        Returns:
+            (n_t, d+1) by node type.
+        """
+        return {node_type: self._listen(node_type, points, edges) for node_type in points}
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Bring gates below 0 back to 0, after an optimiser's step."""
+        self.gate.clamp_(min=0.0)
+
+    def _listen(
+        self, node_type: str, points: Mapping[str, Tensor], edges: Mapping[Relation, Tensor]
+    ) -> Tensor:
+        own = points[node_type]
+        heard = [
+            (name, self.message(name, points[source]), self._dropped(edges[source, name, target]))
+            for source, name, target in edges
+            if target == node_type and name in self.relations
+        ]
+        heard = [(name, messages, edge) for name, messages, edge in heard if edge.shape[1]]
+        if not heard:
+            return self.isolated(own)
+        here = torch.arange(len(own), device=own.device)
+        speakers, listeners = [here, here + len(own)], [here, here]
+        sources = [own.double(), self.message(SELF, own)]
+        gate = self.gate_of(SELF)
+        weights = [torch.ones_like(gate).expand(len(own)), gate.expand(len(own))]
+        offset = 2 * len(own)
+        for name, messages, edge in heard:
+            speakers.append(edge[0] + offset)
+            listeners.append(edge[1])
+            sources.append(messages)
+            weights.append(self.gate_of(name) * self._shares(name, own, messages, edge))
+            offset += len(messages)
+        moved: Tensor = _propagation(self.curvature)(
+            torch.cat(sources),
+            torch.stack([torch.cat(speakers), torch.cat(listeners)]),
+            torch.cat(weights),
+            len(own),
+        )
+        return moved
+
+    def _shares(self, name: str, own: Tensor, messages: Tensor, edge: Tensor) -> Tensor:
+        """(e,) weights a_ij of a relation's edges, summing to 1 for every listener."""
+        speaker, listener = edge
+        if self.weighting == "degree":
+            degree = torch.bincount(listener, minlength=len(own))
+            return 1.0 / degree[listener].double()
+        from naics_graph.refine.pyg import softmax
+
+        distance = lorentz.distance(own[listener], messages[speaker], self.curvature)
+        score = -self.sharpness[self._number[name]] * distance
+        shares: Tensor = softmax(score, listener, num_nodes=len(own))
+        return shares
+
+    def _dropped(self, edge: Tensor) -> Tensor:
+        if not self.training or not self.dropout:
+            return edge
+        return edge[:, torch.rand(edge.shape[1], device=edge.device) >= self.dropout]
+
+
+@cache
+def _propagation(curvature: float) -> CentroidPropagation:
+    from naics_graph.refine.aggregation import CentroidPropagation
+
+    return CentroidPropagation(curvature)

@@ -1,0 +1,176 @@
+"""The objective of stage 4: named parts over the refined codes, each switchable by its weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from naics_graph.contrast.losses import (
+    hierarchy_preservation,
+    radius_regularisation,
+    smoothed_cross_entropy,
+)
+from naics_graph.geometry import lorentz
+from naics_graph.taxonomy.tree import Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefineWeights:
+    """Weight of each part; zero switches it off.
+
+    query_code: a query is nearest its own code, among the codes of that code's level. triplet: a
+    code is nearer its parent and children than anything else. radius: radius follows depth.
+    hierarchy: distances follow the tree.
+    """
+
+    query_code: float = 1.0
+    triplet: float = 1.0
+    radius: float = 0.1
+    hierarchy: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse negative weights."""
+        if min(self.query_code, self.triplet, self.radius, self.hierarchy) < 0:
+            raise ValueError("weights of losses must be 0 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefineObjectiveConfig:
+    """How the parts are measured.
+
+    margin: of the triplet, in units of distance. smoothing: of the labels of query -> code, in
+    [0, 1). temperature: at the start, in units of distance; learned. sampled_codes: anchors a step
+    for triplet and hierarchy, against all codes.
+    """
+
+    weights: RefineWeights = field(default_factory=RefineWeights)
+    margin: float = 0.2
+    smoothing: float = 0.05
+    temperature: float = 0.3
+    sampled_codes: int = 384
+
+    def __post_init__(self) -> None:
+        """Refuse values no training can use."""
+        if not self.temperature > 0 or self.sampled_codes < 1 or self.margin < 0:
+            raise ValueError("temperature and sampled_codes must be above 0, margin 0 or more")
+        if not 0.0 <= self.smoothing < 1.0:
+            raise ValueError(f"smoothing is {self.smoothing}, it must be in [0, 1)")
+
+
+def hyperbolic_triplet(
+    positive: Tensor, distance: Tensor, allowed: Tensor, margin: float
+) -> Tensor:
+    """Triplet loss with the hardest negative: d(a, p) + margin <= min d(a, n).
+
+    Args:
+        positive: (k,) distances of anchors to their positives.
+        distance: (k, n) distances of the same anchors to all candidates.
+        allowed: (k, n) bool, the candidates that are negatives.
+        margin: >= 0, in units of distance.
+
+    Returns:
+        () mean hinge, at least 0; 0 without anchors.
+    """
+    hardest = distance.masked_fill(~allowed, float("inf")).min(dim=1).values
+    return (positive + margin - hardest).clamp(min=0.0).sum() / max(len(positive), 1)
+
+
+class RefineObjective(nn.Module):
+    """Evaluates the parts; its one parameter is the softmax temperature.
+
+    Args:
+        config: as above. tree: over the n codes. curvature: c > 0. radius_step: the τ of
+            r = τ · depth.
+    """
+
+    def __init__(
+        self, config: RefineObjectiveConfig, tree: Tree, curvature: float, radius_step: float
+    ) -> None:
+        super().__init__()
+        self.config, self.curvature, self.radius_step = config, curvature, radius_step
+        self.log_temperature = nn.Parameter(
+            torch.tensor(config.temperature, dtype=torch.float64).log()
+        )
+        self.depth = torch.from_numpy(tree.depth)
+        self.tree_distance = torch.from_numpy(tree.distance).double()
+        self.levels = [torch.nonzero(self.depth == k).squeeze(1) for k in range(1, 6)]
+        self.place = torch.zeros(len(tree.codes), dtype=torch.int64)
+        for codes in self.levels:
+            self.place[codes] = torch.arange(len(codes))
+        child = torch.nonzero(torch.from_numpy(tree.parent) >= 0).squeeze(1)
+        parent = torch.from_numpy(tree.parent)[child]
+        self.pairs = torch.stack([torch.cat([child, parent]), torch.cat([parent, child])])
+
+    @property
+    def temperature(self) -> Tensor:
+        """() held within [0.02, 2]."""
+        return self.log_temperature.exp().clamp(0.02, 2.0)
+
+    def forward(
+        self, codes: Tensor, queries: Tensor, label: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Unweighted parts by name, () each; parts of weight zero are left out.
+
+        Args:
+            codes: (n, d+1) refined codes.
+            queries: (b, d+1) refined queries.
+            label: (b,) code of each query, of any level.
+            generator: draws the anchors.
+        """
+        weights = self.config.weights
+        parts: dict[str, Tensor] = {}
+        if weights.query_code:
+            parts["query_code"] = self._query_code(codes, queries, label)
+        if weights.radius:
+            radius = lorentz.radius(codes, self.curvature)
+            parts["radius"] = radius_regularisation(radius, self.depth, self.radius_step)
+        if weights.triplet or weights.hierarchy:
+            parts |= self._structure(codes, generator)
+        return {name: part for name, part in parts.items() if getattr(weights, name)}
+
+    def total(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """() the weighted sum of the parts."""
+        weights = self.config.weights
+        return torch.stack([getattr(weights, name) * part for name, part in parts.items()]).sum()
+
+    def _query_code(self, codes: Tensor, queries: Tensor, label: Tensor) -> Tensor:
+        """Cross-entropy over the codes of each label's level, averaged over all queries."""
+        total = codes.new_zeros(())
+        for depth, candidates in enumerate(self.levels, start=1):
+            rows = torch.nonzero(self.depth[label] == depth).squeeze(1)
+            if not len(rows):
+                continue
+            distance = lorentz.pairwise_distance(queries[rows], codes[candidates], self.curvature)
+            loss = smoothed_cross_entropy(
+                distance, self.place[label[rows]], self.temperature, self.config.smoothing
+            )
+            total = total + loss * (len(rows) / len(label))
+        return total
+
+    def _structure(self, codes: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Triplet and hierarchy parts of sampled anchors against all codes."""
+        n = len(codes)
+        anchors = torch.randperm(n, generator=generator)[: self.config.sampled_codes]
+        distance = lorentz.pairwise_distance(codes[anchors], codes, self.curvature)
+        tree_distance = self.tree_distance[anchors]
+        row = torch.full((n,), -1)
+        row[anchors] = torch.arange(len(anchors))
+        anchor, positive = self.pairs[:, row[self.pairs[0]] >= 0]
+        rows = row[anchor]
+        triplet = hyperbolic_triplet(
+            distance[rows, positive], distance[rows], tree_distance[rows] > 1, self.config.margin
+        )
+        # The best scale for these distances; a constant, so that it is not traded for the fit.
+        weight = 1.0 / (1.0 + tree_distance)
+        with torch.no_grad():
+            scale = (weight * distance * tree_distance).sum() / (weight * distance.square()).sum()
+        hierarchy = hierarchy_preservation(distance, tree_distance, scale)
+        return {"triplet": triplet, "hierarchy": hierarchy}
+
+
+def fitted_radius_step(radius: Tensor, depth: Tensor) -> float:
+    """The τ for which τ · depth fits radii (n,) best, by least squares."""
+    return float((radius * depth).sum() / depth.double().square().sum())
