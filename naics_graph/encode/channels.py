@@ -1,0 +1,215 @@
+"""The four text channels of every code, and how a text is taken out of all of them at once.
+
+A text is one text wherever it stands: twins' equal titles, a description and the codes that point
+to it, an index entry equal to an illustrative example. Hiding it hides it in each place.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from naics_graph.store.contract import Progress
+from naics_graph.taxonomy.labelled import LabelledText
+from naics_graph.taxonomy.model import CHANNELS, Channel, Industry, Role, Taxonomy
+from naics_graph.taxonomy.roles import normalise
+
+_SAID_OF_ITSELF: Final = [CHANNELS.index(c) for c in ("title", "description", "examples")]
+
+
+class TextEncoder(Protocol):
+    """What turns texts into unit vectors: `Backbone`, or `CachedBackbone` around it."""
+
+    @property
+    def hidden_size(self) -> int:
+        """Width h of a vector."""
+
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+        """(n, h) float32."""
+
+
+def text_key(text: str) -> str:
+    """What texts that count as one share: the normalised form, if anything is left of it."""
+    return normalise(text) or text.strip()
+
+
+@dataclass(frozen=True)
+class ChannelTexts:
+    """Which texts stand in which channel of which code.
+
+    texts: T different texts. slot: (p,) channels of codes, 4 · position of the code + position of
+    the channel in CHANNELS, ascending. text: (p,) the text that stands there, ascending in a slot.
+    by_key: text ids by `text_key`. by_clause: ids of the exclusion sentences by the key of the
+    clause they say.
+    """
+
+    codes: tuple[str, ...]
+    texts: tuple[str, ...]
+    slot: NDArray[np.int64]
+    text: NDArray[np.int64]
+    by_key: Mapping[str, int]
+    by_clause: Mapping[str, tuple[int, ...]]
+
+    @classmethod
+    def of(cls, taxonomy: Taxonomy, *, training_examples: bool = False) -> ChannelTexts:
+        """Collect the texts of a taxonomy; validation entries are never among them.
+
+        Args:
+            taxonomy: what to collect from.
+            training_examples: put index entries of the role `training` in the examples channel too.
+        """
+        roles = {None, Role.EXAMPLES, *([Role.TRAINING] if training_examples else [])}
+        by_key: dict[str, int] = {}
+        texts: list[str] = []
+        places: set[tuple[int, int]] = set()
+        position = {industry.code: i for i, industry in enumerate(taxonomy.industries)}
+        for code, channel, text in _placed(taxonomy, roles):
+            key = text_key(text)
+            if not key:
+                continue
+            if key not in by_key:
+                by_key[key] = len(texts)
+                texts.append(text)
+            slot = len(CHANNELS) * position[code] + CHANNELS.index(channel)
+            places.add((slot, by_key[key]))
+        ordered = np.array(sorted(places), dtype=np.int64).reshape(-1, 2)
+        return cls(
+            codes=tuple(position),
+            texts=tuple(texts),
+            slot=ordered[:, 0].copy(),
+            text=ordered[:, 1].copy(),
+            by_key=by_key,
+            by_clause=_clauses(taxonomy, by_key),
+        )
+
+    def hides(self, labelled: LabelledText) -> list[int]:
+        """Ids of the texts that may not be seen while a labelled text is the query.
+
+        The text itself wherever it stands, and the exclusion sentences that say it: all of them,
+        since several codes may send the same activity away.
+        """
+        key = text_key(labelled.text)
+        own = [self.by_key[key]] if key in self.by_key else []
+        return sorted({*own, *self.by_clause.get(key, ())})
+
+
+def _placed(taxonomy: Taxonomy, roles: Iterable[Role | None]) -> Iterator[tuple[str, Channel, str]]:
+    by_code = {industry.code: industry for industry in taxonomy.industries}
+    for industry in taxonomy.industries:
+        yield industry.code, "title", industry.title
+        yield industry.code, "description", _description(industry, by_code)
+        for text in industry.examples:
+            yield industry.code, "examples", text
+        for text in industry.excluded:
+            yield industry.code, "excluded", text
+    for entry in taxonomy.entries:
+        if entry.role in roles:
+            yield entry.code, "examples", entry.text
+
+
+def _description(industry: Industry, by_code: Mapping[str, Industry]) -> str:
+    """The description, or that of the code it points to; "" where the pointers lead nowhere."""
+    seen = {industry.code}
+    while not industry.description and industry.described_by is not None:
+        target = by_code.get(industry.described_by)
+        if target is None or target.code in seen:
+            break
+        industry = target
+        seen.add(industry.code)
+    return industry.description
+
+
+def _clauses(taxonomy: Taxonomy, by_key: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+    found: dict[str, set[int]] = defaultdict(set)
+    for exclusion in taxonomy.exclusions:
+        sentence = by_key.get(text_key(exclusion.text))
+        if sentence is not None:
+            found[text_key(exclusion.clause)].add(sentence)
+    found.pop("", None)
+    return {clause: tuple(sorted(sentences)) for clause, sentences in found.items()}
+
+
+class ChannelFeatures:
+    """A vector for every channel of every code: the mean of its texts' vectors, of unit length.
+
+    Args:
+        texts: T texts and where they stand. vectors: (T, h) float32, one per text.
+    """
+
+    def __init__(self, texts: ChannelTexts, vectors: Tensor) -> None:
+        if len(vectors) != len(texts.texts):
+            raise ValueError(f"{len(vectors)} vectors for {len(texts.texts)} texts")
+        self.texts = texts
+        self.vectors = vectors
+        self._slot = torch.from_numpy(texts.slot)
+        self._text = torch.from_numpy(texts.text)
+        self._slots = len(CHANNELS) * len(texts.codes)
+        every = torch.arange(self._slots)
+        self._features, self._mask = self._means(every, torch.ones(len(self._slot)).bool())
+
+    def full(self) -> tuple[Tensor, Tensor]:
+        """(n, 4, h) float32 channel vectors, zero where (n, 4) bool is False: no text there."""
+        return self._shaped(self._features.clone(), self._mask.clone())
+
+    def without(self, text_ids: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """As `full`, with the given texts taken out of every channel they stand in.
+
+        Means that lose a text are taken anew over the others: what a subtraction would leave of a
+        hidden text in the last digits would still be a leak.
+        """
+        hidden = torch.zeros(len(self.texts.texts), dtype=torch.bool)
+        hidden[torch.as_tensor(text_ids, dtype=torch.int64)] = True
+        is_hidden = hidden[self._text]
+        is_affected = torch.zeros(self._slots, dtype=torch.bool)
+        is_affected[self._slot[is_hidden]] = True
+        affected = torch.nonzero(is_affected).squeeze(1)
+        features, mask = self._features.clone(), self._mask.clone()
+        features[affected], mask[affected] = self._means(affected, ~is_hidden)
+        return self._shaped(features, mask)
+
+    def pooled(self) -> Tensor:
+        """(n, h) one unit vector a code: its title, description and examples in equal parts."""
+        features, mask = self.full()
+        total = (features * mask.unsqueeze(-1))[:, _SAID_OF_ITSELF].sum(dim=1)
+        return torch.nn.functional.normalize(total, dim=1)
+
+    def _means(self, slots: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Channel vectors and mask of the given slots from the (p,) placed texts that are seen."""
+        row = torch.full((self._slots,), -1)
+        row[slots] = torch.arange(len(slots))
+        used = torch.nonzero(seen & (row[self._slot] >= 0)).squeeze(1)
+        into = row[self._slot[used]]
+        total = self.vectors.new_zeros(len(slots), self.vectors.shape[1])
+        total.index_add_(0, into, self.vectors[self._text[used]])
+        mask = torch.zeros(len(slots), dtype=torch.bool)
+        mask[into] = True
+        return torch.nn.functional.normalize(total, dim=1), mask
+
+    def _shaped(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        n = len(self.texts.codes)
+        return features.view(n, len(CHANNELS), -1), mask.view(n, len(CHANNELS))
+
+
+def query_features(vectors: Tensor, channel: Tensor) -> tuple[Tensor, Tensor]:
+    """Texts as inputs of the map: each in its one channel, the others masked.
+
+    Args:
+        vectors: (b, h).
+        channel: (b,) positions in CHANNELS.
+
+    Returns:
+        (b, 4, h) and (b, 4) bool. A text without a token (a zero vector) is masked throughout.
+    """
+    rows = torch.arange(len(vectors))
+    features = vectors.new_zeros(len(vectors), len(CHANNELS), vectors.shape[1])
+    features[rows, channel] = vectors
+    mask = torch.zeros(len(vectors), len(CHANNELS), dtype=torch.bool)
+    mask[rows, channel] = vectors.abs().sum(dim=1) > 0
+    return features, mask
