@@ -1,0 +1,3 @@
+// Parameters: $name.
+MERGE (m:Migration {name: $name})
+ON CREATE SET m.applied = toString(datetime());

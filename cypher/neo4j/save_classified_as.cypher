@@ -1,0 +1,5 @@
+// The codes of index entries. Parameters: $rows.
+UNWIND $rows AS row
+MATCH (a:IndexEntry {key: row.start})
+MATCH (b:Industry {key: row.end})
+MERGE (a)-[:CLASSIFIED_AS]->(b);
