@@ -12,12 +12,12 @@ MATCH (y:Industry {key: $vintage + ':' + $other})
 MATCH (z:Industry {vintage: $vintage, level: $level})
 WHERE z.key <> x.key AND z.key <> y.key AND z.embedding IS NOT NULL AND NOT z.missing
 WITH active, z,
-     active.curvature * (2.0 * x.embedding[1] * y.embedding[1] - list_sum(list_transform(
-         range(1, size(x.embedding)), i -> x.embedding[i] * y.embedding[i]))) AS cosh_xy,
-     active.curvature * (2.0 * x.embedding[1] * z.embedding[1] - list_sum(list_transform(
-         range(1, size(x.embedding)), i -> x.embedding[i] * z.embedding[i]))) AS cosh_xz,
-     active.curvature * (2.0 * y.embedding[1] * z.embedding[1] - list_sum(list_transform(
-         range(1, size(y.embedding)), i -> y.embedding[i] * z.embedding[i]))) AS cosh_yz
+     active.curvature * (2.0 * x.knn[1] * y.knn[1] + x.knn[active.dims + 2] * y.knn[active.dims + 2]
+         - array_inner_product(x.knn, y.knn)) AS cosh_xy,
+     active.curvature * (2.0 * x.knn[1] * z.knn[1] + x.knn[active.dims + 2] * z.knn[active.dims + 2]
+         - array_inner_product(x.knn, z.knn)) AS cosh_xz,
+     active.curvature * (2.0 * y.knn[1] * z.knn[1] + y.knn[active.dims + 2] * z.knn[active.dims + 2]
+         - array_inner_product(y.knn, z.knn)) AS cosh_yz
 WITH active, z, cosh_xz, cosh_yz, (cosh_xz + cosh_yz) / sqrt(2.0 + 2.0 * cosh_xy) AS cosh
 RETURN z.code AS code, z.title AS title,
        CASE WHEN cosh > 1.0

@@ -7,8 +7,8 @@ MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
 MATCH (here:Industry {vintage: $vintage})-[reference:EXCLUDES]->(there:Industry)
 WHERE here.embedding IS NOT NULL AND NOT here.missing AND there.embedding IS NOT NULL AND NOT there.missing
 WITH active, here, reference, there,
-     active.curvature * (2.0 * here.embedding[1] * there.embedding[1] - list_sum(list_transform(
-         range(1, size(here.embedding)), i -> here.embedding[i] * there.embedding[i]))) AS cosh
+     active.curvature * (2.0 * here.knn[1] * there.knn[1] + here.knn[active.dims + 2] * there.knn[active.dims + 2]
+         - array_inner_product(here.knn, there.knn)) AS cosh
 RETURN here.code AS source, here.title AS source_title,
        there.code AS target, there.title AS target_title,
        CASE WHEN cosh > 1.0

@@ -10,8 +10,8 @@ MATCH (origin:Industry {key: $vintage + ':' + $code})
 MATCH (near:Industry {vintage: $vintage, level: 6})
 WHERE near.key <> origin.key AND near.embedding IS NOT NULL AND NOT near.missing
 WITH active, near,
-     active.curvature * (2.0 * origin.embedding[1] * near.embedding[1] - list_sum(list_transform(
-         range(1, size(origin.embedding)), i -> origin.embedding[i] * near.embedding[i]))) AS cosh
+     active.curvature * (2.0 * origin.knn[1] * near.knn[1] + origin.knn[active.dims + 2] * near.knn[active.dims + 2]
+         - array_inner_product(origin.knn, near.knn)) AS cosh
 WITH near, CASE WHEN cosh > 1.0
           THEN ln(cosh + sqrt(cosh * cosh - 1.0)) / sqrt(active.curvature) ELSE 0.0 END AS distance
 ORDER BY distance, near.code

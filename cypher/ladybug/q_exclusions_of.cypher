@@ -9,8 +9,8 @@ MATCH (origin:Industry {key: $vintage + ':' + $code})
 MATCH (origin)-[reference:EXCLUDES]->(other:Industry)
 WHERE other.embedding IS NOT NULL AND NOT other.missing
 WITH active, reference, other,
-     active.curvature * (2.0 * origin.embedding[1] * other.embedding[1] - list_sum(list_transform(
-         range(1, size(origin.embedding)), i -> origin.embedding[i] * other.embedding[i]))) AS cosh
+     active.curvature * (2.0 * origin.knn[1] * other.knn[1] + origin.knn[active.dims + 2] * other.knn[active.dims + 2]
+         - array_inner_product(origin.knn, other.knn)) AS cosh
 RETURN other.code AS code, other.title AS title,
        CASE WHEN cosh > 1.0
           THEN ln(cosh + sqrt(cosh * cosh - 1.0)) / sqrt(active.curvature) ELSE 0.0 END AS distance,

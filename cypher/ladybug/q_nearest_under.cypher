@@ -10,13 +10,13 @@ MATCH (origin:Industry {key: $vintage + ':' + $code})
 MATCH (:Industry {key: $vintage + ':' + $within})-[:HAS_CHILD*0..4]->(near:Industry {level: 6})
 WHERE near.key <> origin.key AND near.embedding IS NOT NULL AND NOT near.missing
 WITH active, near,
-     active.curvature * (2.0 * origin.embedding[1] * near.embedding[1] - list_sum(list_transform(
-         range(1, size(origin.embedding)), i -> origin.embedding[i] * near.embedding[i]))) AS cosh
+     active.curvature * (2.0 * origin.knn[1] * near.knn[1] + origin.knn[active.dims + 2] * near.knn[active.dims + 2]
+         - array_inner_product(origin.knn, near.knn)) AS cosh
 WITH near, CASE WHEN cosh > 1.0
           THEN ln(cosh + sqrt(cosh * cosh - 1.0)) / sqrt(active.curvature) ELSE 0.0 END AS distance
 ORDER BY distance, near.code
 LIMIT $limit
-MATCH path = (:Industry {level: 2})-[:HAS_CHILD*0..4]->(near)
+MATCH (near)<-[:HAS_CHILD*0..4]-(step:Industry)
 RETURN near.code AS code, near.title AS title, distance,
-       properties(nodes(path), 'code') AS path
+       list_sort(collect(step.code)) AS path
 ORDER BY distance, code;

@@ -8,8 +8,8 @@ MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
 MATCH (top:Industry {vintage: $vintage, level: $level})-[:HAS_CHILD*1..4]->(leaf:Industry {level: 6})
 WHERE leaf.embedding IS NOT NULL AND NOT leaf.missing
 WITH active, top, leaf,
-     active.curvature * (2.0 * top.embedding[1] * leaf.embedding[1] - list_sum(list_transform(
-         range(1, size(top.embedding)), i -> top.embedding[i] * leaf.embedding[i]))) AS cosh
+     active.curvature * (2.0 * top.knn[1] * leaf.knn[1] + top.knn[active.dims + 2] * leaf.knn[active.dims + 2]
+         - array_inner_product(top.knn, leaf.knn)) AS cosh
 WITH top, CASE WHEN cosh > 1.0
           THEN ln(cosh + sqrt(cosh * cosh - 1.0)) / sqrt(active.curvature) ELSE 0.0 END AS distance
 RETURN top.code AS code, top.title AS title, count(*) AS leaves,

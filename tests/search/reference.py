@@ -52,14 +52,10 @@ def siblings(world: World, *, code: str, limit: int) -> Rows:
     return [_row(world, other, code) for other in _by_distance(world, code, children)[:limit]]
 
 
-def near_but_far(world: World, *, within: str, min_edges: int, pairs: int, limit: int) -> Rows:
-    found = [
-        (world.between(a, b), a, b)
-        for a in world.leaves(within)
-        for b in world.index.codes
-        if len(b) == 6 and a != b
-    ]
-    position, edges = world.index.position, world.tree.distance
+def near_but_outside(world: World, *, within: str, limit: int) -> Rows:
+    inside = world.leaves(within)
+    outside = [c for c in world.index.codes if len(c) == 6 and c not in inside]
+    found = sorted((world.between(a, b), a, b) for a in inside for b in outside)
     return [
         {
             "code": a,
@@ -67,11 +63,9 @@ def near_but_far(world: World, *, within: str, min_edges: int, pairs: int, limit
             "near_code": b,
             "near_title": _title(world, b),
             "distance": distance,
-            "edges": int(edges[position[a], position[b]]),
         }
-        for distance, a, b in sorted(found)[:pairs]
-        if edges[position[a], position[b]] >= min_edges
-    ][:limit]
+        for distance, a, b in found[:limit]
+    ]
 
 
 def sector_confusions(world: World, *, radius: float, limit: int) -> Rows:
@@ -198,7 +192,7 @@ REFERENCES: dict[str, Reference] = {
         exclusions_of,
         closest_exclusions,
         siblings,
-        near_but_far,
+        near_but_outside,
         sector_confusions,
         entries_of_neighbours,
         radius_outliers,

@@ -1,0 +1,70 @@
+"""Every hybrid query on both databases, against numpy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from naics_graph.search.catalogue import Value, hybrid_query, run_hybrid
+from naics_graph.store.contract import GraphStore
+from tests.search.reference import REFERENCES
+from tests.search.world import CODE, World
+
+PARAMETERS: dict[str, dict[str, Value]] = {
+    "nearest_under": {"code": CODE, "within": "44-45", "limit": 7},
+    "exclusions_back": {"code": CODE, "neighbours": 60, "limit": 5},
+    "exclusions_of": {"code": CODE, "limit": 5},
+    "closest_exclusions": {"limit": 12},
+    "siblings": {"code": "44111", "limit": 5},
+    "near_but_outside": {"within": "441", "limit": 100},
+    "sector_confusions": {"radius": 1.5, "limit": 10},
+    "entries_of_neighbours": {"code": CODE, "entries": 2, "limit": 4},
+    "radius_outliers": {"limit": 20},
+    "subtree_spread": {"level": 3, "limit": 5},
+    "candidate_parents": {"code": CODE, "limit": 9},
+    "between": {"code": CODE, "other": "541112", "level": 6, "limit": 6},
+    "general_neighbours": {"code": CODE, "neighbours": 30, "limit": 10},
+}
+# More than the codes of both vintages: the index then leaves nothing out.
+CANDIDATES = 400
+
+
+@pytest.mark.parametrize("vintage", ["2017", "2022"])
+@pytest.mark.parametrize("name", REFERENCES)
+def test_a_query_answers_as_numpy_does(
+    store: GraphStore, worlds: dict[str, World], name: str, vintage: str
+) -> None:
+    parameters = dict(PARAMETERS[name])
+    expected = REFERENCES[name](worlds[vintage], **parameters)
+    if "candidates" in hybrid_query(store.dialect, name).parameters:
+        parameters["candidates"] = CANDIDATES
+    rows = run_hybrid(store, name, parameters | {"vintage": vintage})
+    assert expected, "the sample must have an answer"
+    assert [_rounded(row) for row in rows] == [_rounded(row) for row in expected]
+
+
+def test_a_distance_below_rounding_is_zero(store: GraphStore, worlds: dict[str, World]) -> None:
+    """The cosh of a point with itself may round below 1, whose logarithm form is no number."""
+    for vintage, world in worlds.items():
+        for code in world.index.codes:
+            rows = run_hybrid(
+                store,
+                "between",
+                {"vintage": vintage, "code": code, "other": code, "level": 2, "limit": 3}
+                | ({"candidates": CANDIDATES} if store.dialect == "neo4j" else {}),
+            )
+            for row in rows:
+                assert row["distance"] == pytest.approx(row["from_code"], abs=1e-6)
+
+
+def test_an_unknown_code_answers_nothing(store: GraphStore) -> None:
+    parameters = dict(hybrid_query(store.dialect, "siblings").parameters) | {"code": "999999"}
+    assert run_hybrid(store, "siblings", parameters) == []
+
+
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    # The logarithm form is good to about 1e-6 near 0 and far better elsewhere.
+    return {
+        key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()
+    }
