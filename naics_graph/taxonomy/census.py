@@ -6,29 +6,14 @@ Nothing here knows a particular vintage: names of files, sheets and columns foll
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn
-from xml.etree.ElementTree import ParseError
+from typing import Any, NoReturn
 
-import openpyxl
-from openpyxl.utils.exceptions import InvalidFileException
+from python_calamine import CalamineError, CalamineWorkbook
 
 from naics_graph.errors import DataError
-
-_UNREADABLE: Final = (
-    InvalidFileException,
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    KeyError,
-    ParseError,
-    ValueError,
-)
-"""What openpyxl raises on a file that is no workbook, or half of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,28 +152,23 @@ def _vintages_in(folder: Path) -> list[str]:
 
 def _read(path: Path, layout: Layout, vintage: str) -> Sheet:
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        try:
-            name = _sheet_name(path, book.sheetnames, layout, vintage)
-            sheet = book[name]
-            # The size a workbook declares may be wrong, and would cut rows off.
-            sheet.reset_dimensions()
-            grid = sheet.iter_rows(values_only=True)
-            rows = tuple(_rows(path, name, grid, layout, vintage))
-        finally:
-            book.close()
+        book = CalamineWorkbook.from_path(path)
+        name = _sheet_name(path, book.sheet_names, layout, vintage)
+        # Without the empty area rows would not be numbered as Excel numbers them.
+        grid = book.get_sheet_by_name(name).to_python(skip_empty_area=False)
     except OSError as error:
         raise DataError(
-            f"the workbook cannot be read: {error.strerror or error}",
+            f"the workbook cannot be read: {error}",
             where=str(path),
             do="check that it is a file you may read",
         ) from error
-    except _UNREADABLE as error:
+    except CalamineError as error:
         raise DataError(
-            f"the file is no complete xlsx workbook ({type(error).__name__}: {error})",
+            f"the file is no complete xlsx workbook ({error})",
             where=str(path),
             do=f"get it again: `naics-graph fetch --vintage {vintage}` checks what it brings",
         ) from error
+    rows = tuple(_rows(path, name, grid, layout, vintage))
     if not rows:
         raise DataError(
             "the sheet has no rows below its header",
@@ -211,26 +191,19 @@ def _sheet_name(path: Path, names: list[str], layout: Layout, vintage: str) -> s
 
 
 def _rows(
-    path: Path, sheet: str, grid: Iterator[tuple[Any, ...]], layout: Layout, vintage: str
+    path: Path, sheet: str, grid: Sequence[Sequence[Any]], layout: Layout, vintage: str
 ) -> Iterator[Cells]:
-    header = [_plain(cell) for cell in next(grid, ())]
+    header = [_plain(cell) for cell in grid[0]] if grid else []
     code_at = _column(path, sheet, header, layout.code, vintage)
     text_at = _column(path, sheet, header, layout.text, vintage)
-    last = max(code_at, text_at)
-    for number, row in enumerate(grid, start=2):
-        cells = row if len(row) > last else (*row, *[None] * (last + 1 - len(row)))
-        code, text = cells[code_at], cells[text_at]
-        if code is None and text is None:
-            continue
-        # Most cells by far are of these types, and this loop sees 27,000 rows.
-        if type(code) is int and type(text) is str:
-            yield Cells(number, str(code), text)
-            continue
-        yield Cells(
-            number,
-            _code(code, path, sheet, number, layout.code),
-            _text(text, path, sheet, number, layout.text),
-        )
+    for number, row in enumerate(grid[1:], start=2):
+        code, text = row[code_at], row[text_at]
+        if code != "" or text != "":
+            yield Cells(
+                number,
+                _code(code, path, sheet, number, layout.code),
+                _text(text, path, sheet, number, layout.text),
+            )
 
 
 def _column(path: Path, sheet: str, header: list[str], name: str, vintage: str) -> int:
@@ -239,7 +212,7 @@ def _column(path: Path, sheet: str, header: list[str], name: str, vintage: str) 
     for found in header:
         _refuse_other_vintage(path, f"sheet {sheet!r}, column {found!r}", found, name, vintage)
     raise DataError(
-        f"there is no column {name!r}; there is {', '.join(repr(c) for c in header if c) or 'none'}",
+        f"there is no column {name!r}; there is {', '.join(filter(None, header)) or 'none'}",
         where=_where(path, sheet, 1),
         do="name the column as published, or get the file again",
     )
@@ -261,18 +234,15 @@ def _refuse_other_vintage(path: Path, at: str, found: str, wanted: str, vintage:
 
 
 def _code(cell: Any, path: Path, sheet: str, number: int, column: str) -> str:
-    if isinstance(cell, str) and cell.strip():
-        return cell.strip()
+    # Excel keeps every number as a float; True is an int to Python.
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
-    if isinstance(cell, int) and not isinstance(cell, bool):
-        return str(cell)
+    if isinstance(cell, str) and cell.strip():
+        return cell.strip()
     raise _wrong_cell(cell, "a code", path, sheet, number, column)
 
 
 def _text(cell: Any, path: Path, sheet: str, number: int, column: str) -> str:
-    if cell is None:
-        return ""
     if isinstance(cell, str):
         return cell
     raise _wrong_cell(cell, "a text", path, sheet, number, column)
@@ -281,7 +251,7 @@ def _text(cell: Any, path: Path, sheet: str, number: int, column: str) -> str:
 def _wrong_cell(
     cell: Any, wanted: str, path: Path, sheet: str, number: int, column: str
 ) -> DataError:
-    saw = "blank" if cell is None or cell == "" else f"{cell!r}, a {type(cell).__name__}"
+    saw = "blank" if cell == "" else f"{cell!r}, a {type(cell).__name__}"
     return DataError(
         f"the cell under {column!r} is {saw}, not {wanted}",
         where=_where(path, sheet, number),
@@ -291,7 +261,7 @@ def _wrong_cell(
 
 def _plain(cell: Any) -> str:
     """A name for comparison: white space runs and line ends are one space, case does not count."""
-    return " ".join(str(cell).split()).casefold() if cell is not None else ""
+    return " ".join(str(cell).split()).casefold()
 
 
 def _where(path: Path, sheet: str, row: int | None = None) -> str:

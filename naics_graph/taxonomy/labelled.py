@@ -45,9 +45,10 @@ class LabelledText:
 def labelled_texts(taxonomy: Taxonomy) -> tuple[LabelledText, ...]:
     """Every training query, validation entries left out.
 
-    A chain of single-child codes names one industry: its texts are labelled with its deepest code,
-    and a text repeated in the chain comes once. A clause is a query when its sentence names one
-    code, and that code is, or has as its only descendant at its level, a six-digit one.
+    A chain of single-child codes names one industry: its texts are labelled with its deepest code.
+    Of one text and source the query of a code goes without those of the codes above it, so that a
+    text repeated on the way down comes once. A clause is a query when its sentence names one code,
+    and that code is, or is joined by single children to, a six-digit one.
     """
     index = TaxonomyIndex(taxonomy)
     deepest = {code: index.twins(code)[-1] for code in index.codes}
@@ -55,7 +56,7 @@ def labelled_texts(taxonomy: Taxonomy) -> tuple[LabelledText, ...]:
         *_own_texts(taxonomy, deepest),
         *_clauses(taxonomy.exclusions, deepest),
     ]
-    return (*_entries(taxonomy), *_distinct(texts))
+    return (*_entries(taxonomy), *_distinct(texts, index))
 
 
 def _entries(taxonomy: Taxonomy) -> Iterator[LabelledText]:
@@ -66,7 +67,7 @@ def _entries(taxonomy: Taxonomy) -> Iterator[LabelledText]:
 
 
 def _own_texts(taxonomy: Taxonomy, deepest: dict[str, str]) -> Iterator[LabelledText]:
-    # Children first, so that of a text repeated in a chain the one on the deepest code stays.
+    # Children first: see `_distinct`.
     for industry in reversed(taxonomy.industries):
         code = industry.code
         label = deepest[code]
@@ -88,12 +89,13 @@ def _clauses(exclusions: Iterable[Exclusion], deepest: dict[str, str]) -> Iterat
             yield LabelledText(only.clause, label, "exclusion", "excluded", only.source)
 
 
-def _distinct(texts: Iterable[LabelledText]) -> Iterator[LabelledText]:
-    """The first of every text, by code and source; the same clause of two holders stays twice."""
-    seen: set[tuple[str, str, str, str]] = set()
+def _distinct(texts: Iterable[LabelledText], index: TaxonomyIndex) -> Iterator[LabelledText]:
+    """The first of every text by source and code; expects codes after those below them."""
+    seen: set[tuple[TextSource, str, str]] = set()
     for item in texts:
-        holder = item.holder if item.source == "exclusion" else ""
-        key = (item.source, item.code, holder, normalise(item.text))
-        if key not in seen:
-            seen.add(key)
+        text = normalise(item.text)
+        if (item.source, text, item.code) not in seen:
+            seen |= {
+                (item.source, text, code) for code in (item.code, *index.ancestors(item.code))
+            }
             yield item

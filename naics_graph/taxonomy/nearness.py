@@ -18,14 +18,14 @@ _NOT_ALPHANUMERIC: Final = re.compile(r"[^a-z0-9]+")
 
 
 def normalise(text: str) -> str:
-    """Lower case, every run of other characters than a-z and 0-9 one space, no space at the ends."""
+    """Lower case; every run of characters other than a-z and 0-9 one space, none at the ends."""
     return _NOT_ALPHANUMERIC.sub(" ", text.lower()).strip()
 
 
 def trigrams(normalised: str) -> frozenset[str]:
     """The three-character substrings of a normalised text with one space at each end."""
     padded = f" {normalised} "
-    return frozenset(padded[i : i + 3] for i in range(len(padded) - 2))
+    return frozenset([padded[i : i + 3] for i in range(len(padded) - 2)])
 
 
 def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
@@ -44,19 +44,21 @@ def nearly_equal(a: str, b: str) -> bool:
 class NearIndex:
     """A set of texts that answers exactly whether one of them is (nearly) equal to a text.
 
-    Prefix filter: of two sets with a Jaccard index of 9/10 or more, each shares at least 9/10 of
-    itself, so among its rarest tenth and one more there is a shared trigram. Only texts met through
-    such a trigram are compared.
+    Of two sets with a Jaccard index of 9/10 or more the larger has at most 10/9 of the smaller's
+    size, and each shares 9/10 of itself or more: among its rarest tenth and one more there is a
+    shared trigram. Only texts met through such a trigram are compared.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._normalised = {normalise(text) for text in texts}
-        self._sets = [trigrams(text) for text in sorted(self._normalised)]
-        self._frequency = Counter(gram for grams in self._sets for gram in grams)
-        self._by_rare: defaultdict[str, list[int]] = defaultdict(list)
-        for i, grams in enumerate(self._sets):
+        sets = [trigrams(text) for text in sorted(self._normalised)]
+        frequency = Counter(gram for grams in sets for gram in grams)
+        in_order = sorted(frequency, key=lambda gram: (frequency[gram], gram))
+        self._rarity = {gram: i for i, gram in enumerate(in_order)}
+        self._met: defaultdict[str, list[frozenset[str]]] = defaultdict(list)
+        for grams in sets:
             for gram in self._rarest(grams):
-                self._by_rare[gram].append(i)
+                self._met[gram].append(grams)
 
     def __len__(self) -> int:
         return len(self._normalised)
@@ -67,10 +69,15 @@ class NearIndex:
         if normalised in self._normalised:
             return True
         grams = trigrams(normalised)
-        met = {i for gram in self._rarest(grams) for i in self._by_rare.get(gram, ())}
-        return any(jaccard(grams, self._sets[i]) >= NEARLY for i in met)
+        fewest, most = 9 * len(grams) / 10, 10 * len(grams) / 9
+        return any(
+            fewest <= len(other) <= most and jaccard(grams, other) >= NEARLY
+            for gram in self._rarest(grams)
+            for other in self._met.get(gram, ())
+        )
 
     def _rarest(self, grams: frozenset[str]) -> list[str]:
-        """The rarest |grams| - ⌈9/10 |grams|⌉ + 1, by one order for all sets."""
-        kept = len(grams) // 10 + 1
-        return sorted(grams, key=lambda gram: (self._frequency[gram], gram))[:kept]
+        """The known ones of the rarest |grams| - ⌈9/10 |grams|⌉ + 1; unknown ones are rarest."""
+        known = grams & self._rarity.keys()
+        kept = len(grams) // 10 + 1 - (len(grams) - len(known))
+        return sorted(known, key=self._rarity.__getitem__)[:kept] if kept > 0 else []

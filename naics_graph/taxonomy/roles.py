@@ -28,7 +28,7 @@ _COLUMNS: Final = ("entry_id", "code", "role")
 
 
 def apply_roles(taxonomy: Taxonomy, entry_ids: Sequence[int], path: Path) -> Taxonomy:
-    """The taxonomy with roles on its entries, without sealed entries and what repeats evaluated ones.
+    """The taxonomy with roles, without sealed entries and texts that repeat evaluated ones.
 
     Args:
         taxonomy: as its source gave it; all its entries are from the index sheet.

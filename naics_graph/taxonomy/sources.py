@@ -1,4 +1,4 @@
-"""Where a taxonomy comes from: the official workbooks in a folder, or the edition in the package."""
+"""Where a taxonomy comes from: official workbooks in a folder, or the edition in the package."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_taxonomy(source: Path | None, vintage: str, roles: Path | None) -> Taxo
     """
     if source is None:
         return _read_bundled(vintage, roles)
-    # Reading workbooks needs openpyxl, the bundled edition does not.
+    # Reading workbooks needs a library, the bundled edition does not.
     from naics_graph.taxonomy.build import build_taxonomy, entry_ids
     from naics_graph.taxonomy.census import read_workbooks
     from naics_graph.taxonomy.roles import apply_roles
