@@ -46,10 +46,10 @@ the logarithm because Cypher has no arcosh, and 0 where rounding takes the argum
 the logarithm form is good to about 1e-5; `naics-graph search` measures in the polar form. On Neo4j
 the queries that look among all codes take `$candidates` from the vector index first and measure
 those exactly: more candidates, nearer to a full scan. The embedded database has no vector index and
-scans; its queries have no `$candidates`, and take the Lorentz product from the stored `knn` vectors,
-[x0, xs, z, 0 ...] with z = sqrt(M^2 - |x|^2): <x, y> = knn . knn - 2 x0 y0 - zx zy, one array product
-instead of a sum over a list. Both dialects express all of the queries below; they differ in the
-first index of a list (0, 1), in `log` and `ln`, and in how they sum.
+scans; its queries have no `$candidates`, and take the Lorentz product from the stored `knn`
+vectors, [x0, xs, z, 0 ...] with z = sqrt(M^2 - |x|^2): <x, y> = knn . knn - 2 x0 y0 - zx zy, one
+array product instead of a sum over a list. Both dialects express all of the queries below; they
+differ in the first index of a list (0, 1), in `log` and `ln`, and in how they sum.
 
 """
 

@@ -50,7 +50,9 @@ def render_cli() -> str:
     from typer.cli import get_docs_for_click
 
     command = typer.main.get_command(app)
-    with command.make_context("naics-graph", ["--help"], resilient_parsing=True) as context:
+    # Any: typer carries a copy of click and its annotations name both.
+    context: Any = command.make_context("naics-graph", ["--help"], resilient_parsing=True)
+    with context:
         text = get_docs_for_click(obj=command, ctx=context, name="naics-graph")
     lines = [line.rstrip() for line in text.splitlines()]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"

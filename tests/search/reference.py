@@ -76,7 +76,7 @@ def sector_confusions(world: World, *, radius: float, limit: int) -> Rows:
             one, other = world.index.path(a)[0], world.index.path(b)[0]
             if one != other and world.between(a, b) <= radius:
                 found.setdefault((one, other), []).append(world.between(a, b))
-    rows = [
+    rows: Rows = [
         {
             "sector": one,
             "sector_title": _title(world, one),
@@ -103,7 +103,7 @@ def entries_of_neighbours(world: World, *, code: str, entries: int, limit: int) 
 
 def radius_outliers(world: World, *, limit: int) -> Rows:
     levels = np.array([len(code.split("-")[0]) for code in world.index.codes])
-    rows = []
+    rows: Rows = []
     for i, code in enumerate(world.index.codes):
         peers = world.radius[levels == levels[i]]
         rows.append(
@@ -120,7 +120,7 @@ def radius_outliers(world: World, *, limit: int) -> Rows:
 
 
 def subtree_spread(world: World, *, level: int, limit: int) -> Rows:
-    rows = []
+    rows: Rows = []
     for code in world.index.codes:
         if world.index.by_code[code].level == level:
             distances = [world.between(code, leaf) for leaf in world.leaves(code)]

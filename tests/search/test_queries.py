@@ -46,15 +46,11 @@ def test_a_query_answers_as_numpy_does(
 
 def test_a_distance_below_rounding_is_zero(store: GraphStore, worlds: dict[str, World]) -> None:
     """The cosh of a point with itself may round below 1, whose logarithm form is no number."""
+    more: dict[str, Value] = {"candidates": CANDIDATES} if store.dialect == "neo4j" else {}
     for vintage, world in worlds.items():
         for code in world.index.codes:
-            rows = run_hybrid(
-                store,
-                "between",
-                {"vintage": vintage, "code": code, "other": code, "level": 2, "limit": 3}
-                | ({"candidates": CANDIDATES} if store.dialect == "neo4j" else {}),
-            )
-            for row in rows:
+            ends: dict[str, Value] = {"vintage": vintage, "code": code, "other": code}
+            for row in run_hybrid(store, "between", ends | {"level": 2, "limit": 3} | more):
                 assert row["distance"] == pytest.approx(row["from_code"], abs=1e-6)
 
 
