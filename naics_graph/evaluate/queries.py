@@ -99,7 +99,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Any, Any]]:
     except csv.Error as error:
         raise DataError(
             f"the CSV cannot be read: {error}",
-            where=f"{path}, line {reader.line_num}",
+            where=f"{path}, line {reader.reader.line_num}",
             do="quote texts that hold commas, quotes or line ends, as RFC 4180 says",
         ) from error
 
