@@ -62,7 +62,9 @@ def random_points(
     return lorentz.expmap0(lengths * torch.nn.functional.normalize(tangent, dim=1), curvature)
 
 
-def graph_points(graph: GraphExport, dim: int, curvature: float, seed: int = 0) -> dict[str, Tensor]:
+def graph_points(
+    graph: GraphExport, dim: int, curvature: float, seed: int = 0
+) -> dict[str, Tensor]:
     """Random points of all nodes by type."""
     return {
         INDUSTRY: random_points(len(graph.codes), dim, curvature, seed=seed),

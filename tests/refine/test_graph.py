@@ -1,0 +1,142 @@
+"""Typed relations, PyG's remote backends over them, and a graph that changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+
+from naics_graph.errors import DatabaseError
+from naics_graph.refine.graph import (
+    CLASSIFIED_AS,
+    ENTRY,
+    EXCLUDES,
+    HAS_CHILD,
+    INDUSTRY,
+    ExportedGraph,
+    PointFeatures,
+    relations,
+    require_current,
+    reverse,
+)
+from naics_graph.refine.pyg import TensorAttr
+from naics_graph.store.contract import GraphStore
+from tests.refine.graphs import small_graph, small_tree
+
+TREE = small_tree()
+GRAPH = small_graph(TREE)
+
+
+def test_every_relation_comes_with_its_reverse() -> None:
+    edges = relations(GRAPH)
+    assert list(edges) == [
+        r
+        for relation in (HAS_CHILD, EXCLUDES, CLASSIFIED_AS)
+        for r in (relation, reverse(relation))
+    ]
+    for relation in (HAS_CHILD, EXCLUDES, CLASSIFIED_AS):
+        there = set(map(tuple, edges[relation].T.tolist()))
+        back = set(map(tuple, edges[reverse(relation)].flip(0).T.tolist()))
+        assert there == back == set(map(tuple, GRAPH.edges[relation].T.tolist()))
+
+
+def test_a_parent_speaks_to_its_children() -> None:
+    for speaker, listener in relations(GRAPH)[HAS_CHILD].T.tolist():
+        assert TREE.parent[listener] == speaker
+
+
+def test_parallel_exclusions_are_one_edge() -> None:
+    twice = np.concatenate([GRAPH.edges[EXCLUDES]] * 2, axis=1)
+    doubled = dataclasses.replace(GRAPH, edges={**GRAPH.edges, EXCLUDES: twice})
+    for relation, pairs in relations(doubled).items():
+        assert set(map(tuple, pairs.T.tolist())) == set(
+            map(tuple, relations(GRAPH)[relation].T.tolist())
+        )
+        assert pairs.shape == relations(GRAPH)[relation].shape
+
+
+def test_a_graph_without_entries_or_exclusions_has_empty_relations() -> None:
+    none = np.empty((2, 0), dtype=np.int64)
+    edges = {HAS_CHILD: GRAPH.edges[HAS_CHILD], EXCLUDES: none, CLASSIFIED_AS: none}
+    bare = dataclasses.replace(GRAPH, entries=(), edges=edges)
+    source, start, _ = ExportedGraph(bare).csc()
+    assert source[CLASSIFIED_AS].shape == (0,)
+    assert start[CLASSIFIED_AS].tolist() == [0] * (len(TREE.codes) + 1)
+    assert start[reverse(CLASSIFIED_AS)].tolist() == [0]
+
+
+@pytest.mark.parametrize("layout", ["coo", "csr", "csc"])
+def test_the_graph_store_gives_every_layout(layout: str) -> None:
+    """The checks PyG makes of a graph store: every layout holds the same edges."""
+    graph = ExportedGraph(GRAPH)
+    rows, columns, _ = getattr(graph, layout)()
+    for attr in graph.get_all_edge_attrs():
+        row, column = rows[attr.edge_type], columns[attr.edge_type]
+        if layout == "csr":
+            row = torch.repeat_interleave(torch.arange(len(row) - 1), row.diff())
+        if layout == "csc":
+            column = torch.repeat_interleave(torch.arange(len(column) - 1), column.diff())
+        wanted = relations(GRAPH)[attr.edge_type]
+        assert attr.size == (
+            len(GRAPH.codes if attr.edge_type[0] == INDUSTRY else GRAPH.entries),
+            len(GRAPH.codes if attr.edge_type[2] == INDUSTRY else GRAPH.entries),
+        )
+        assert set(zip(row.tolist(), column.tolist(), strict=True)) == set(
+            zip(*wanted.tolist(), strict=True)
+        )
+
+
+def test_the_graph_store_puts_gets_and_removes() -> None:
+    graph = ExportedGraph(GRAPH)
+    edge = (torch.tensor([0]), torch.tensor([1]))
+    new = (INDUSTRY, "sibling", INDUSTRY)
+    size = (len(GRAPH.codes), len(GRAPH.codes))
+    assert graph.put_edge_index(edge, edge_type=new, layout="coo", size=size)
+    assert graph.get_edge_index(edge_type=new, layout="coo", size=size) == edge
+    with pytest.raises(KeyError):
+        graph.get_edge_index(edge_type=new, layout="csc", size=size)
+    assert graph.remove_edge_index(edge_type=new, layout="coo")
+    assert not graph.remove_edge_index(edge_type=new, layout="coo")
+    with pytest.raises(KeyError):
+        graph.get_edge_index(edge_type=new, layout="coo", size=size)
+
+
+def test_the_feature_store_puts_gets_updates_and_removes() -> None:
+    points = torch.arange(12.0).reshape(4, 3)
+    features = PointFeatures({INDUSTRY: points.clone()})
+    rows = torch.tensor([2, 0])
+    assert features.get_tensor_size(group_name=INDUSTRY, attr_name="x") == (4, 3)
+    assert torch.equal(features.get_tensor(INDUSTRY, "x", None), points)
+    assert torch.equal(features[INDUSTRY, "x", rows], points[rows])
+    assert features.put_tensor(torch.zeros(2, 3), INDUSTRY, "x", rows)
+    assert torch.equal(features[INDUSTRY, "x", None].sum(1), torch.tensor([0.0, 12.0, 0.0, 30.0]))
+    assert not features.put_tensor(torch.zeros(2, 3), ENTRY, "x", rows)
+    assert [attr.group_name for attr in features.get_all_tensor_attrs()] == [INDUSTRY]
+    assert features.remove_tensor(TensorAttr(INDUSTRY, "x", None))
+    assert features.get_tensor(INDUSTRY, "x", None) is None
+    assert not features.remove_tensor(TensorAttr(INDUSTRY, "x", None))
+
+
+def test_the_backends_survive_pickling() -> None:
+    graph = pickle.loads(pickle.dumps(ExportedGraph(GRAPH)))
+    for attr in graph.get_all_edge_attrs():
+        row, column = graph.get_edge_index(attr)
+        assert torch.equal(torch.stack([row, column]), relations(GRAPH)[attr.edge_type])
+
+
+class _Changed:
+    location = "graph.lbug"
+
+    def graph_version(self, vintage: str) -> str:
+        return f"{vintage}-2"
+
+
+def test_a_graph_that_changed_since_the_export_is_noticed() -> None:
+    store = cast(GraphStore, _Changed())
+    require_current(dataclasses.replace(GRAPH, version="2022-2"), store)
+    with pytest.raises(DatabaseError, match=r"changed since it was exported(.|\n)*graph\.lbug"):
+        require_current(GRAPH, store)
