@@ -20,7 +20,7 @@ import typer
 
 from naics_graph.errors import NaicsGraphError
 
-from . import fetch, info, load, query, search, sets, similar
+from . import evaluate, fetch, info, load, query, quickstart, search, sets, similar, train
 from .common import stderr_console
 
 INTERRUPTED = 130
@@ -55,13 +55,16 @@ def root(
         context.obj.debug = debug
 
 
+app.command()(quickstart.quickstart)
 app.command()(load.load)
-app.command()(info.info)
-app.command()(fetch.fetch)
+app.command()(train.train)
 app.command()(search.search)
 app.command()(similar.similar)
 app.command()(query.query)
+app.command()(evaluate.evaluate)
+app.command()(info.info)
 app.add_typer(sets.app, name="sets")
+app.command()(fetch.fetch)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
