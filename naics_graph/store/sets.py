@@ -13,6 +13,10 @@ from naics_graph.errors import DatabaseError, DataError
 from naics_graph.store.contract import EmbeddingRows, EmbeddingSetInfo, Row
 from naics_graph.taxonomy.model import key_of
 
+KNN_WIDTH: Final = 66
+"""Length of stored index vectors, as the migrations declare it: that of `geometry.lorentz`, which
+this layer must not import (a test compares the two)."""
+
 VECTORS: Final = ("embedding", "radius", "poincare_x", "poincare_y", "knn")
 """Properties of an Embedding that activation copies onto its Industry."""
 
@@ -60,7 +64,7 @@ def embedding_columns(info: EmbeddingSetInfo, rows: EmbeddingRows) -> dict[str, 
     }
 
 
-def check_rows(info: EmbeddingSetInfo, rows: EmbeddingRows, knn_width: int) -> None:
+def check_rows(info: EmbeddingSetInfo, rows: EmbeddingRows, knn_width: int = KNN_WIDTH) -> None:
     """Refuse vectors of the wrong shape, numbers that are not finite, a code named twice.
 
     Raises:
@@ -96,6 +100,22 @@ def check_loaded(info: EmbeddingSetInfo, codes: Sequence[str], loaded: set[str])
             f"{len(absent)} codes of the set are not loaded, first {absent[0]!r}",
             where=f"embedding set {info.id}, vintage {info.vintage}",
             do=f"run `naics-graph load --vintage {info.vintage}` first",
+        )
+
+
+def check_dims(
+    stored: NDArray[np.float64], point: NDArray[np.float64], set_id: str, location: str
+) -> None:
+    """Refuse to compare a point with a set of other dimensions.
+
+    Raises:
+        DatabaseError: their lengths differ.
+    """
+    if stored.shape != point.shape:
+        raise DatabaseError(
+            f"the set {set_id} has {len(stored) - 1} dimensions, the point {len(point) - 1}",
+            where=location,
+            do="ask with a point of the active set's own model",
         )
 
 

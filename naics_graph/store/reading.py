@@ -1,0 +1,121 @@
+"""What both stores read alike: named queries of `cypher/common` put together as values."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from naics_graph.store import rows as rows_of
+from naics_graph.store import sets
+from naics_graph.store.contract import EmbeddingSetInfo, GraphExport, GraphStore, Row
+from naics_graph.store.plan import LoadPlan, Stored, plan_load
+from naics_graph.store.rows import GROUPS
+from naics_graph.taxonomy.model import Taxonomy
+
+T = TypeVar("T")
+
+
+class ReadingStore(GraphStore):
+    """A store whose reads are the same named queries."""
+
+    @abstractmethod
+    def _steady(self, vintage: str, read: Callable[[Row], T]) -> T:
+        """`read(vintage node)`, all of whose queries see the vintage as it was at one moment.
+
+        Raises:
+            DatabaseError: the vintage is not loaded.
+        """
+
+    def migrations(self) -> list[str]:
+        return [row["name"] for row in self.run("migrations")]
+
+    def vintages(self) -> list[str]:
+        return [row["vintage"] for row in self.run("vintages")]
+
+    def taxonomy(self, vintage: str | None = None) -> Taxonomy:
+        def read(node: Row) -> Taxonomy:
+            names = ("industries", "exclusions", "index_entries")
+            parts = (self.run(name, vintage=node["vintage"]) for name in names)
+            return rows_of.taxonomy_of(node, *parts)
+
+        return self._steady(vintage or self._newest(), read)
+
+    def export_graph(self, vintage: str) -> GraphExport:
+        def read(node: Row) -> GraphExport:
+            def found(name: str) -> list[tuple[str, str]]:
+                return [(r["source"], r["target"]) for r in self.run(name, vintage=vintage)]
+
+            codes = [row["code"] for row in self.run("industries", vintage=vintage)]
+            entries = found("export_entries")
+            pairs = {
+                ("industry", "has_child", "industry"): found("export_has_child"),
+                ("industry", "excludes", "industry"): found("export_excludes"),
+                ("entry", "classified_as", "industry"): entries,
+            }
+            return rows_of.graph_export(node, codes, [entry for entry, _ in entries], pairs)
+
+        return self._steady(vintage, read)
+
+    def graph_version(self, vintage: str) -> str:
+        return str(self._vintage(vintage)["version"])
+
+    def embedding_sets(self) -> list[EmbeddingSetInfo]:
+        return [sets.set_info(row) for row in self.run("embedding_sets")]
+
+    def read_set(self, set_id: str) -> tuple[list[str], NDArray[np.float64]]:
+        found = self.run("embeddings", id=set_id)
+        if not found:
+            raise sets.no_such_set(set_id, self.location)
+        points = np.array([row["embedding"] for row in found], dtype=np.float64)
+        return [row["code"] for row in found], points
+
+    def counts(self) -> dict[str, int]:
+        return {row["name"]: row["number"] for row in self.run("counts")}
+
+    def _newest(self) -> str:
+        loaded = self.vintages()
+        if not loaded:
+            raise sets.not_loaded(None, loaded, self.location)
+        return loaded[-1]
+
+    def _vintage(self, vintage: str) -> Row:
+        found = self.run("vintage", vintage=vintage)
+        if not found:
+            raise sets.not_loaded(vintage, self.vintages(), self.location)
+        return found[0]
+
+
+def read_plan(taxonomy: Taxonomy, query: Callable[..., list[Row]], version: str | None) -> LoadPlan:
+    """What a load of `taxonomy` would change.
+
+    Args:
+        taxonomy: what to load.
+        query: runs a named query with parameters, all on one state of the database.
+        version: the stored version of the vintage; None: it is not loaded.
+    """
+    vintage, empty_hash = taxonomy.vintage, rows_of.content_hash({})
+    bare: dict[str, Any] = {"HAS_CHILD": empty_hash, "CLASSIFIED_AS": empty_hash}
+    stored = {
+        group: {
+            row["key"]: Stored(row["hash"], row["position"])
+            for row in query(
+                f"stored_{snake(group)}",
+                vintage=vintage,
+                **({"empty_hash": bare[group]} if group in bare else {}),
+            )
+        }
+        for group in GROUPS
+    }
+    others: dict[str, dict[str, str]] = {}
+    for row in query("stored_titles", vintage=vintage):
+        others.setdefault(row["vintage"], {})[row["code"]] = row["title"]
+    return plan_load(taxonomy, stored, version=version, others=others)
+
+
+def snake(name: str) -> str:
+    """A label or type as the names of queries spell it: IndexEntry is index_entry."""
+    return {"Industry": "industry", "IndexEntry": "index_entry"}.get(name, name.lower())
