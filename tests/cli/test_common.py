@@ -1,0 +1,70 @@
+"""What the commands share: JSON, tables, progress."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+
+import pytest
+from rich.console import Console
+
+from naics_graph.cli import common
+
+
+def test_json_is_one_object_with_its_schema_first(capsys: pytest.CaptureFixture[str]) -> None:
+    common.print_json({"codes": 3, "text": "Women’s"})
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"schema": 1, "codes": 3, "text": "Women’s"}
+    assert out.index("schema") < out.index("codes")
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_json_refuses_what_json_cannot_say(number: float) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        common.print_json({"mrr": number})
+
+
+def test_a_table_for_a_file_is_neither_cut_nor_coloured(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    long = "word " * 100
+    common.print_table(["name", "mrr"], [["[b]a[/b]", 0.5], [long, None]], title="Title")
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == "Title"
+    assert any(line.lstrip().startswith("[b]a[/b] ") and line.endswith("0.500") for line in lines)
+    assert any(long.strip() in line for line in lines)
+    assert "\x1b" not in "".join(lines)
+
+
+def test_progress_for_a_file_is_a_line_a_phase(capsys: pytest.CaptureFixture[str]) -> None:
+    with common.progress() as report:
+        assert report is not None
+        for done in range(3):
+            report("reading [x]", done, 3)
+        report("writing", 0, 0)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == ["reading [x]", "writing"]
+
+
+def test_quiet_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    with common.progress(quiet=True) as report:
+        assert report is None
+    common.note("a note", quiet=True)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_on_a_terminal_is_a_bar_a_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(
+        common, "stderr_console", lambda: Console(file=screen, force_terminal=True, width=80)
+    )
+    with common.progress() as report:
+        assert report is not None
+        report("reading", 1, 4)
+        report("reading", 4, 4)
+        report("writing", 0, 0)
+    assert "reading" in screen.getvalue()
+    assert "4/4" in screen.getvalue()
+    assert "0/?" in screen.getvalue()
