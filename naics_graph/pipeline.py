@@ -33,7 +33,7 @@ from naics_graph.contrast.space import CodeSpace
 from naics_graph.contrast.trainer import ContrastConfig, ContrastTrainer
 from naics_graph.encode.backbone import BackboneConfig, load_backbone
 from naics_graph.encode.cache import CachedBackbone
-from naics_graph.encode.channels import query_features
+from naics_graph.encode.channels import query_features, text_key
 from naics_graph.encode.mixture import routing_metrics
 from naics_graph.errors import UsageError
 from naics_graph.evaluate.gates import Evidence, GateDecision, accept_refinement
@@ -203,6 +203,7 @@ class _Stages:
         self.data = ContrastData.of(self.taxonomy, encoder, self.progress)
         usable = [e for e in self.taxonomy.entries if not e.evaluated]
         self.entry_rows = {entry.key: i for i, entry in enumerate(usable)}
+        self.entry_text = {entry.key: entry.text for entry in usable}
         self.entry_vectors = torch.from_numpy(encoder.encode([e.text for e in usable]))
         held_out = [e for e in self.taxonomy.entries if e.evaluated]
         leaf = {int(position): i for i, position in enumerate(self.leaves)}
@@ -223,7 +224,10 @@ class _Stages:
             routing = self._image(self.space)
         seconds = time.perf_counter() - started
         labels = torch.from_numpy(self.tree.ancestors[:, 0])
-        mixture = {**self._measure("mixture", tree=False), **routing_metrics(routing, labels)}
+        mixture = {
+            **self._measure("mixture", tree=False),
+            **routing_metrics(routing, labels, self.config.contrast.map.mixture.top_k),
+        }
         contrast = self._measure("contrast", tree=True)
         return (
             StageReport("contrast", seconds, True, contrast),
@@ -260,27 +264,48 @@ class _Stages:
 
     def _train_refinement(self) -> RefineNetwork:
         graph = without_entries(self.store.export_graph(self.taxonomy.vintage), self.entry_rows)
+        asked, codes = self._questions()
+        labelled = [self.data.labelled[i] for i in asked]
+        position = {text_key(self.entry_text[key]): i for i, key in enumerate(graph.entries)}
         with torch.no_grad():
             entries = self._points(self.entry_vectors[[self.entry_rows[k] for k in graph.entries]])
-            queries = self._points(self.data.query_vectors, self.data.query_channel)
-        position = {key: i for i, key in enumerate(graph.entries)}
-        labelled = self.data.labelled
+            queries = self._points(self.data.query_vectors[asked], self.data.query_channel[asked])
         inputs = RefineInputs(
             graph=graph,
-            code_points=self.codes["contrast"],
+            code_points=codes,
             entry_points=entries,
             query_points=queries,
-            query_code=self.data.query_code,
-            query_entry=torch.tensor([position.get(t.entry_key or "", -1) for t in labelled]),
+            query_code=self.data.query_code[asked],
+            query_entry=torch.tensor([position.get(text_key(t.text), -1) for t in labelled]),
             query_exclusion=torch.tensor([self._edge(t) for t in labelled]).reshape(-1, 2),
             tree=self.tree,
             curvature=self.config.contrast.curvature,
         )
-        result = train_refinement(inputs, self.config.refine, run=self.opened)
+        network = train_refinement(
+            inputs,
+            self.config.refine,
+            run=self.opened,
+            seed=self.config.seed,
+            progress=self.progress,
+        ).network
         with torch.no_grad():
-            self.codes["refine"] = result.code_points
-            self.queries["refine"] = result.network.refine_queries(self.queries["contrast"])
-        return result.network
+            self.codes["refine"] = network.refine_codes(graph, self.codes["contrast"], entries)
+            self.queries["refine"] = network.refine_queries(self.queries["contrast"])
+        return network
+
+    def _questions(self) -> tuple[Tensor, Tensor]:
+        """Rows of the labelled texts stage 4 asks, and the codes' points without those texts.
+
+        Texts that stand in no channel are all asked; of the others a seeded half, which leaves the
+        channels for the whole of stage 4.
+        """
+        generator = np.random.default_rng(self.config.seed)
+        standing = np.array([bool(hidden) for hidden in self.data.hides])
+        asked = np.flatnonzero(~standing | (generator.random(len(standing)) < 0.5))
+        hidden = sorted({text for row in asked for text in self.data.hides[row]})
+        with torch.no_grad():
+            codes = self.space.codes(*self.data.features.without(hidden))
+        return torch.from_numpy(asked), lorentz.expmap0(codes.tangent, self.space.curvature)
 
     def _points(self, vectors: Tensor, channel: Tensor | None = None) -> Tensor:
         """(b, d+1) images of texts after stage 3, each in its channel (default the queries')."""

@@ -31,7 +31,8 @@ class ContrastData:
     """Channels of all codes, and Q labelled texts as queries.
 
     query_vectors: (Q, h) float32. query_channel: (Q,) position in CHANNELS. query_code: (Q,)
-    position in the taxonomy, of any level. hides[i]: texts that leave every channel while query i is asked.
+    position in the taxonomy, of any level. hides[i]: texts that leave every channel while query i
+    is asked.
     """
 
     features: ChannelFeatures

@@ -143,8 +143,8 @@ class ContrastTrainer:
                 progress("contrastive learning", step + 1, total)
         values = {name: value / self.steps for name, value in sums.items()}
         values |= {
-            "temperature": float(self.space.temperature),
-            "scale": float(self.space.scale),
+            "temperature": float(self.space.temperature.detach()),
+            "scale": float(self.space.scale.detach()),
         }
         values |= self._measure(epoch + 1)
         self.run.log(STAGE, epoch + 1, (epoch + 1) * self.steps, values)
