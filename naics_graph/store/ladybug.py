@@ -11,7 +11,7 @@ import contextlib
 import datetime
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -98,7 +98,8 @@ class LadybugStore(ReadingStore):
             if self._file.fingerprint is not None:
                 self._file.copy_to(new)
             with Opened(new, read_only=False, where=self.location) as database:
-                _apply(database, pending)
+                for migration in pending:
+                    _apply(database, migration, record=True)
         return [migration.name for migration in pending]
 
     def migrations(self) -> list[str]:
@@ -127,13 +128,14 @@ class LadybugStore(ReadingStore):
     ) -> LoadReport:
         started = time.perf_counter()
         if not dry_run:
-            self._check_writable()
-            self.migrate()
+            self._prepare()
         plan = self._plan(taxonomy)
+        seen = self._seen
         if plan.changes and not dry_run:
             with self._file.replaced() as new, self._guard:
-                # Another writer may have come first.
-                plan = self._plan(taxonomy)
+                if self._file.fingerprint != seen:
+                    # Another writer came first.
+                    plan = self._plan(taxonomy)
                 self._write(new, tables_of.loaded(self._tables(), plan), progress)
         return plan.report(self.location, time.perf_counter() - started, dry_run=dry_run)
 
@@ -171,10 +173,15 @@ class LadybugStore(ReadingStore):
             raise sets.no_such_set(set_id, self.location)
         return found[0]
 
+    def _prepare(self) -> None:
+        """Make sure we may write, and to the newest schema; a new file gets it with its rows."""
+        self._check_writable()
+        if self._file.fingerprint is not None:
+            self.migrate()
+
     def _change(self, change: Callable[[Tables], Tables]) -> None:
         """Replace the database by its changed tables; with an error, keep it."""
-        self._check_writable()
-        self.migrate()
+        self._prepare()
         with self._file.replaced() as new, self._guard:
             self._write(new, change(self._tables()), None)
 
@@ -183,7 +190,7 @@ class LadybugStore(ReadingStore):
 
     def _write(self, new: Path, tables: Tables, progress: Progress | None) -> None:
         with Opened(new, read_only=False, where=self.location) as database:
-            _create(database)
+            _create(database, record=not tables["Migration"].num_rows)
             tables_of.write_tables(database, tables, progress)
 
     def _plan(self, taxonomy: Taxonomy) -> LoadPlan:
@@ -299,17 +306,16 @@ def _query(name: str) -> str:
     return load_query(DIALECT, name)
 
 
-def _create(database: Opened) -> None:
-    """The schema without rows."""
+def _create(database: Opened, *, record: bool = False) -> None:
+    """The whole schema, without rows; with `record` its migrations are recorded as applied."""
     for migration in known_migrations(DIALECT):
-        for statement in migration.statements:
-            database.execute(statement)
+        _apply(database, migration, record=record)
 
 
-def _apply(database: Opened, pending: Iterable[Migration]) -> None:
-    for migration in pending:
-        for statement in migration.statements:
-            database.execute(statement)
+def _apply(database: Opened, migration: Migration, *, record: bool) -> None:
+    for statement in migration.statements:
+        database.execute(statement)
+    if record:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         database.execute(_query("record_migration"), {"name": migration.name, "applied": now})
 

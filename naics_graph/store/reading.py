@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from naics_graph.store import rows as rows_of
 from naics_graph.store import sets
 from naics_graph.store.contract import EmbeddingSetInfo, GraphExport, GraphStore, Row
 from naics_graph.store.plan import LoadPlan, Stored, plan_load
-from naics_graph.store.rows import GROUPS
+from naics_graph.store.rows import GROUPS, Group
 from naics_graph.taxonomy.model import Taxonomy
 
 T = TypeVar("T")
@@ -97,16 +97,11 @@ def read_plan(taxonomy: Taxonomy, query: Callable[..., list[Row]], version: str 
         query: runs a named query with parameters, all on one state of the database.
         version: the stored version of the vintage; None: it is not loaded.
     """
-    vintage, empty_hash = taxonomy.vintage, rows_of.content_hash({})
-    bare: dict[str, Any] = {"HAS_CHILD": empty_hash, "CLASSIFIED_AS": empty_hash}
+    vintage = taxonomy.vintage
     stored = {
         group: {
             row["key"]: Stored(row["hash"], row["position"])
-            for row in query(
-                f"stored_{snake(group)}",
-                vintage=vintage,
-                **({"empty_hash": bare[group]} if group in bare else {}),
-            )
+            for row in query(f"stored_{snake(group)}", vintage=vintage, **_extra(group))
         }
         for group in GROUPS
     }
@@ -114,6 +109,11 @@ def read_plan(taxonomy: Taxonomy, query: Callable[..., list[Row]], version: str 
     for row in query("stored_titles", vintage=vintage):
         others.setdefault(row["vintage"], {})[row["code"]] = row["title"]
     return plan_load(taxonomy, stored, version=version, others=others)
+
+
+def _extra(group: Group) -> dict[str, str]:
+    """A relationship without content has no stored hash: the query returns this one."""
+    return {"empty_hash": rows_of.NO_CONTENT} if group in ("HAS_CHILD", "CLASSIFIED_AS") else {}
 
 
 def snake(name: str) -> str:

@@ -39,14 +39,19 @@ GROUPS: Final[tuple[Group, ...]] = (
 )
 GroupRows = dict[Group, list[Row]]
 
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
 SAME: Final = "same"
 """Kind of BECAME between equal code and title of neighbouring vintages."""
 
 
 def content_hash(*values: Any) -> str:
     """32 hexadecimal digits of the sha256 of JSON values."""
-    packed = json.dumps(values, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return hashlib.sha256(packed.encode()).hexdigest()[:32]
+    return hashlib.sha256(_JSON.encode(values).encode()).hexdigest()[:32]
+
+
+NO_CONTENT: Final = content_hash({})
+"""Hash of a relationship that has only its ends."""
 
 
 def taxonomy_rows(taxonomy: Taxonomy) -> GroupRows:
@@ -262,7 +267,7 @@ def _relationship(
         "end": end,
         "number": number,
         **properties,
-        "hash": content_hash(properties),
+        "hash": content_hash(properties) if properties else NO_CONTENT,
         "position": position,
     }
 
