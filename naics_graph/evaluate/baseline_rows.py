@@ -34,7 +34,7 @@ from naics_graph.store.contract import Progress
 from naics_graph.taxonomy.model import Taxonomy
 
 if TYPE_CHECKING:
-    from naics_graph.evaluate.report import Bench
+    from naics_graph.evaluate.systems import Bench
 
 
 class Encoder(Protocol):
