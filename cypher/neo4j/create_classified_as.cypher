@@ -2,4 +2,4 @@
 UNWIND $rows AS row
 MATCH (a:IndexEntry {key: row.start})
 MATCH (b:Industry {key: row.end})
-MERGE (a)-[:CLASSIFIED_AS]->(b);
+CREATE (a)-[:CLASSIFIED_AS]->(b);

@@ -1,5 +1,5 @@
-// Edges of the tree. Parameters: $rows.
+// New edges of the tree. Parameters: $rows.
 UNWIND $rows AS row
 MATCH (a:Industry {key: row.start})
 MATCH (b:Industry {key: row.end})
-MERGE (a)-[:HAS_CHILD]->(b);
+CREATE (a)-[:HAS_CHILD]->(b);

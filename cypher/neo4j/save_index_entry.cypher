@@ -1,4 +1,0 @@
-// Index entries, new and changed. Parameters: $rows.
-UNWIND $rows AS row
-MERGE (n:IndexEntry {key: row.key})
-SET n += row;
