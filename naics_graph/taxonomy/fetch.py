@@ -16,7 +16,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -30,7 +30,8 @@ from naics_graph.taxonomy.download import DownloadError, Retry, download
 if TYPE_CHECKING:
     import httpx
 
-    from naics_graph.store.contract import Progress
+Progress = Callable[[str, int, int], None]
+"""Called as (file, bytes so far, bytes in all); what the stores' operations call, too."""
 
 CENSUS_URL: Final = "https://www.census.gov"
 RECORD: Final = "fetched.json"
