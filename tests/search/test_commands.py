@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 import pytest
-from naics_graph.cli import main
 
+from naics_graph.cli import main
 from naics_graph.search.catalogue import hybrid_queries
 from tests.search.world import CODE, World
 

@@ -39,6 +39,7 @@ class World:
     points: NDArray[np.float64]
     curvature: float
     set_id: str
+    model_sha256: str = "0" * 64
 
     @cached_property
     def index(self) -> TaxonomyIndex:
@@ -85,7 +86,7 @@ class World:
             created="2026-01-01T00:00:00+00:00",
             dims=DIMS,
             curvature=self.curvature,
-            model_sha256="0" * 64,
+            model_sha256=self.model_sha256,
             data_sha256="1" * 64,
             metrics={"mrr": 0.5},
         )

@@ -1,0 +1,150 @@
+"""The library's verbs on the embedded database, from text to answer with a real small model."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import naics_graph
+from naics_graph.artifact import Artifact
+from naics_graph.errors import ArtifactMismatchError, DatabaseError
+from naics_graph.geometry import lorentz
+from naics_graph.handle import Handle
+from naics_graph.store.open import open_store
+from tests.search.conftest import fill
+from tests.search.tiny import published_with, tiny_artifact
+from tests.search.world import CODE, DIMS, World
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NAICS_GRAPH_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("NEO4J_URI", raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def artifact(home: Path, world: World) -> Artifact:
+    return tiny_artifact(home / "data" / "runs", world)
+
+
+@pytest.fixture
+def database(tmp_path: Path, world: World, artifact: Artifact) -> str:
+    """A file whose active set was published by the artifact."""
+    path = str(tmp_path / "trained.lbug")
+    with open_store(path) as store:
+        fill(store, {"2022": published_with(world, artifact)})
+    return path
+
+
+def test_a_text_is_answered_with_the_codes_nearest_its_point(
+    database: str, artifact: Artifact, world: World
+) -> None:
+    text = "dog grooming shop"
+    point = torch.from_numpy(artifact.encode([text]))
+    distance = lorentz.pairwise_distance(point, torch.from_numpy(world.points), world.curvature)[0]
+    wanted = sorted(
+        (d, code)
+        for d, code in zip(distance.tolist(), world.index.codes, strict=True)
+        if len(code) == 6
+    )[:10]
+    with naics_graph.connect(database) as handle:
+        found = handle.search(f"  {text}\n")
+    assert (found.query, found.vintage, found.embedding_set) == (text, "2022", world.set_id)
+    assert [hit.code for hit in found.results] == [code for _, code in wanted]
+    for hit, (d, _) in zip(found.results, wanted, strict=True):
+        assert hit.distance == pytest.approx(d, abs=1e-9)
+        assert hit.why
+
+
+def test_texts_are_encoded_onto_the_sheet(database: str, world: World) -> None:
+    with naics_graph.connect(database) as handle:
+        points = handle.encode(["dog", "farm code", "zzz"])
+    assert points.shape == (3, DIMS + 1)
+    assert points.dtype == np.float64
+    error = lorentz.sheet_error(torch.from_numpy(points), world.curvature)
+    assert float(error.max()) <= 1e-9
+
+
+def test_another_model_than_the_published_one_is_refused(
+    tmp_path: Path, world: World, artifact: Artifact
+) -> None:
+    path = str(tmp_path / "other.lbug")
+    with open_store(path) as store:
+        fill(store, {"2022": dataclasses.replace(world, model_sha256="f" * 64)})
+    with naics_graph.connect(path) as handle, pytest.raises(ArtifactMismatchError) as caught:
+        handle.search("dog")
+    assert artifact.model_sha256[:12] in str(caught.value)
+    assert "sets activate" in str(caught.value)
+
+
+def test_a_damaged_model_is_refused(database: str, artifact: Artifact) -> None:
+    (artifact.folder / "model.safetensors").write_bytes(b"not tensors")
+    with naics_graph.connect(database) as handle, pytest.raises(ArtifactMismatchError):
+        handle.search("dog")
+
+
+def test_info_is_what_was_loaded_and_published(database: str, world: World) -> None:
+    with naics_graph.connect(database) as handle:
+        info = handle.info()
+    assert info.database == database
+    assert info.vintages == ("2022",)
+    assert info.counts["Industry"] == len(world.index.codes)
+    assert [(one.id, one.status) for one in info.embedding_sets] == [(world.set_id, "active")]
+    assert info.migrations
+
+
+def test_a_handle_reads_until_a_verb_writes_and_then_reads_the_written(
+    database: str, world: World
+) -> None:
+    with naics_graph.connect(database) as handle:
+        assert handle.similar(CODE).embedding_set == world.set_id
+        other = dataclasses.replace(world, points=np.roll(world.points, 1, axis=0), set_id="other")
+        handle.writable_store.publish(other.info, other.rows, activate=False)
+        assert handle.similar(CODE).embedding_set == world.set_id
+        handle.activate_set("other")
+        assert handle.similar(CODE).embedding_set == "other"
+        handle.delete_set(world.set_id)
+        assert [one.id for one in handle.store.embedding_sets()] == ["other"]
+
+
+def test_a_closed_handle_opens_again(database: str) -> None:
+    handle = naics_graph.connect(database)
+    first = handle.similar(CODE)
+    handle.close()
+    handle.close()
+    assert handle.similar(CODE) == first
+    handle.close()
+
+
+def test_the_bundled_edition_loads_dry_and_for_good(home: Path) -> None:
+    with naics_graph.connect() as handle:
+        dry = handle.load(vintage="2017", dry_run=True)
+        assert dry.dry_run
+        assert dry.created > 0
+        assert handle.store.vintages() == []
+        wet = handle.load(vintage="2017")
+        assert (wet.created, wet.codes) == (dry.created, dry.codes)
+        assert handle.info().vintages == ("2017",)
+    assert home.is_dir()
+
+
+def test_a_database_that_is_not_there_says_so_at_the_first_verb(tmp_path: Path) -> None:
+    handle = Handle(str(tmp_path / "absent.lbug"))
+    with pytest.raises(DatabaseError, match=r"absent\.lbug"):
+        handle.info()
+
+
+def test_importing_the_package_stays_light() -> None:
+    heavy = "torch, transformers, neo4j, ladybug, sklearn, numpy, pyarrow"
+    script = (
+        "import sys, naics_graph, naics_graph.errors, naics_graph.settings; "
+        f"found = set(sys.modules) & set('{heavy}'.split(', ')); assert not found, found"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
