@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Protocol
 
 import numpy as np
@@ -93,11 +94,29 @@ class ChannelTexts:
         """Ids of the texts that may not be seen while a labelled text is the query.
 
         The text itself wherever it stands, and the exclusion sentences that say it: all of them,
-        since several codes may send the same activity away.
+        since several codes may send the same activity away. Of a clause also every sentence of its
+        holder that repeats it among other words.
         """
         key = text_key(labelled.text)
-        own = [self.by_key[key]] if key in self.by_key else []
-        return sorted({*own, *self.by_clause.get(key, ())})
+        hidden = set(self.by_clause.get(key, ()))
+        if key in self.by_key:
+            hidden.add(self.by_key[key])
+        if labelled.source == "exclusion":
+            sentences = self.standing(labelled.holder, "excluded")
+            hidden.update(i for i in sentences if f" {key} " in f" {text_key(self.texts[i])} ")
+        return sorted(hidden)
+
+    def standing(self, code: str, channel: Channel) -> list[int]:
+        """Ids of the texts in a channel of a code, ascending."""
+        slot = len(CHANNELS) * self.position[code] + CHANNELS.index(channel)
+        start, end = np.searchsorted(self.slot, [slot, slot + 1])
+        ids: list[int] = self.text[start:end].tolist()
+        return ids
+
+    @cached_property
+    def position(self) -> dict[str, int]:
+        """Position of every code."""
+        return {code: i for i, code in enumerate(self.codes)}
 
 
 def _placed(taxonomy: Taxonomy, roles: Iterable[Role | None]) -> Iterator[tuple[str, Channel, str]]:
@@ -151,8 +170,8 @@ class ChannelFeatures:
         self._slot = torch.from_numpy(texts.slot)
         self._text = torch.from_numpy(texts.text)
         self._slots = len(CHANNELS) * len(texts.codes)
-        every = torch.arange(self._slots)
-        self._features, self._mask = self._means(every, torch.ones(len(self._slot)).bool())
+        everything = torch.ones(len(self._slot), dtype=torch.bool)
+        self._features, self._mask = self._means(torch.arange(self._slots), everything)
 
     def full(self) -> tuple[Tensor, Tensor]:
         """(n, 4, h) float32 channel vectors, zero where (n, 4) bool is False: no text there."""
@@ -181,16 +200,16 @@ class ChannelFeatures:
         return torch.nn.functional.normalize(total, dim=1)
 
     def _means(self, slots: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Channel vectors and mask of the given slots from the (p,) placed texts that are seen."""
-        row = torch.full((self._slots,), -1)
-        row[slots] = torch.arange(len(slots))
-        used = torch.nonzero(seen & (row[self._slot] >= 0)).squeeze(1)
-        into = row[self._slot[used]]
-        total = self.vectors.new_zeros(len(slots), self.vectors.shape[1])
-        total.index_add_(0, into, self.vectors[self._text[used]])
-        mask = torch.zeros(len(slots), dtype=torch.bool)
-        mask[into] = True
-        return torch.nn.functional.normalize(total, dim=1), mask
+        """Channel vectors and mask of ascending slots, from the (p,) placed texts that are seen."""
+        wanted = torch.zeros(self._slots, dtype=torch.bool)
+        wanted[slots] = True
+        used = torch.nonzero(seen & wanted[self._slot]).squeeze(1)
+        size = torch.bincount(self._slot[used], minlength=self._slots)[slots]
+        # A bag sums rows where they lie; gathering them first takes several times as long.
+        total = torch.nn.functional.embedding_bag(
+            self._text[used], self.vectors, size.cumsum(0) - size, mode="sum"
+        )
+        return torch.nn.functional.normalize(total, dim=1), size > 0
 
     def _shaped(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         n = len(self.texts.codes)

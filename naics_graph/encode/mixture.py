@@ -20,7 +20,7 @@ class MixtureConfig:
 
     experts: int = 4
     top_k: int = 2
-    hidden: int = 512
+    hidden: int = 256
 
     def __post_init__(self) -> None:
         """Refuse a mixture no router can serve."""

@@ -30,7 +30,7 @@ class TextMapConfig:
     """
 
     dim: int = 64
-    width: int = 512
+    width: int = 384
     max_radius: float = 6.0
     dropout: float = 0.1
     channel_dropout: float = 0.1
