@@ -12,8 +12,12 @@ import pytest
 from naics_graph.taxonomy.model import Taxonomy
 from naics_graph.taxonomy.sources import read_taxonomy
 
+pytest_plugins = ("tests.neo4j_server",)
+
 SHARED = Path(__file__).parents[2] / "shared"
-NEEDS_WORKBOOKS = frozenset({"census_dir", "roles_file", "taxonomy_2022", "taxonomy_2022_roles"})
+NEEDS_WORKBOOKS = frozenset(
+    {"census_dir", "roles_file", "taxonomy_2017", "taxonomy_2022", "taxonomy_2022_roles"}
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,6 +44,12 @@ def census_dir() -> Path:
 def roles_file() -> Path:
     """The frozen split of the index entries of 2022."""
     return _shared("eval", "index_roles.csv")
+
+
+@pytest.fixture(scope="session")
+def taxonomy_2017(census_dir: Path) -> Taxonomy:
+    """NAICS 2017 from the workbooks, every entry, without roles."""
+    return read_taxonomy(census_dir, "2017", None)
 
 
 @pytest.fixture(scope="session")
