@@ -82,7 +82,7 @@ class ContrastData:
         order = torch.from_numpy(
             np.random.default_rng((seed, epoch)).permutation(len(self.query_code))
         )
-        for rows in order.split(size):
+        for rows in torch.split(order, size):
             yield self.batch(rows)
 
     def steps_per_epoch(self, size: int) -> int:

@@ -35,8 +35,8 @@ class LossWeights:
     """
 
     query_code: float = 1.0
-    ancestors: float = 0.1
-    code_code: float = 0.1
+    ancestors: float = 0.02
+    code_code: float = 0.02
     hierarchy: float = 0.5
     radius: float = 0.1
     residual: float = 0.0

@@ -26,13 +26,13 @@ def test_decoupled_contrastive_leaves_the_positive_out_of_the_sum() -> None:
 
 def test_decoupled_contrastive_pulls_the_positive_however_easy_it_is() -> None:
     distance = torch.tensor([[0.01, 50.0, 60.0]], dtype=torch.float64, requires_grad=True)
-    decoupled_contrastive(distance, torch.tensor([0]), ONE).backward()
+    decoupled_contrastive(distance, torch.tensor([0]), ONE).backward()  # type: ignore[no-untyped-call]
     assert distance.grad is not None
     assert distance.grad[0, 0] == pytest.approx(1.0)
     assert distance.grad[0, 1:].sum() == pytest.approx(-1.0)
     # The coupled loss has let go of the same example.
     coupled = distance.detach().requires_grad_()
-    smoothed_cross_entropy(coupled, torch.tensor([0]), ONE, 0.0).backward()
+    smoothed_cross_entropy(coupled, torch.tensor([0]), ONE, 0.0).backward()  # type: ignore[no-untyped-call]
     assert coupled.grad is not None
     assert abs(coupled.grad[0, 0]) < 1e-12
 
@@ -55,7 +55,7 @@ def test_hierarchy_preservation_vanishes_exactly_on_the_scaled_tree_metric() -> 
     weight = 1.0 / (1.0 + tree)
     by_hand = float((weight * (0.8 * tree - tree) ** 2).sum() / weight.sum())
     assert float(loss.detach()) == pytest.approx(by_hand, rel=1e-12)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert scale.grad is not None
     assert scale.grad < 0, "distances are too short, so the scale must grow"
 
@@ -66,6 +66,6 @@ def test_radius_regularisation_is_zero_at_step_times_depth() -> None:
     radius = (0.6 * depth + 0.1).requires_grad_()
     loss = radius_regularisation(radius, depth, 0.6)
     assert float(loss.detach()) == pytest.approx(0.01, rel=1e-5)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert radius.grad is not None
     assert (radius.grad > 0).all()

@@ -1,0 +1,223 @@
+"""Stage 3 on a small taxonomy: every part acts, hidden texts leave no trace, training resumes."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from naics_graph.contrast.data import ContrastData
+from naics_graph.contrast.objective import LossWeights, Objective, ObjectiveConfig
+from naics_graph.contrast.optimisation import DivergedError
+from naics_graph.contrast.space import CodeSpace
+from naics_graph.contrast.trainer import ContrastConfig, ContrastTrainer, build_space
+from naics_graph.encode.mixture import MixtureConfig
+from naics_graph.encode.text_map import TextMapConfig
+from naics_graph.runs import Run
+from naics_graph.store.contract import Progress
+from naics_graph.taxonomy.model import Exclusion, IndexEntry, Industry, Role, Taxonomy
+
+WIDTH = 24
+
+
+class RandomEncoder:
+    """Unit vectors that depend on the text alone."""
+
+    hidden_size = WIDTH
+
+    def encode(
+        self,
+        texts: list[str] | tuple[str, ...],
+        progress: Progress | None = None,  # noqa: ARG002  (the protocol's argument)
+    ) -> NDArray[np.float32]:
+        rows = [np.random.default_rng(list(text.encode())).standard_normal(WIDTH) for text in texts]
+        matrix = np.array(rows).reshape(-1, WIDTH)
+        unit = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-9)
+        return unit.astype(np.float32)
+
+
+def small_taxonomy() -> Taxonomy:
+    codes = ["11", "111", "1111", "11111", "111110", "11112", "111120", "112", "1121", "11211"]
+    codes += ["112111", "112112", "31-33", "311", "3111", "31111", "311111"]
+    parents = {"311": "31-33"}
+    industries = tuple(
+        Industry(
+            code,
+            f"title {code}",
+            None if len(code) == 2 or "-" in code else parents.get(code, code[:-1]),
+            description=f"what {code} does",
+            examples=(f"example of {code}",),
+            excluded=("growing beans--are classified in 111110",) if code == "111120" else (),
+        )
+        for code in codes
+    )
+    leaves = [code for code in codes if len(code) == 6]
+    entries = tuple(
+        IndexEntry(
+            f"e{i}", f"entry {i}", leaves[i % len(leaves)], role=list(Role)[i % len(list(Role))]
+        )
+        for i in range(24)
+    )
+    exclusion = Exclusion(
+        "111120", "111110", "growing beans--are classified in 111110", "growing beans"
+    )
+    return Taxonomy("2022", industries, (exclusion,), entries)
+
+
+@pytest.fixture(scope="module")
+def data() -> ContrastData:
+    return ContrastData.of(small_taxonomy(), RandomEncoder())
+
+
+CONFIG = ContrastConfig(
+    map=TextMapConfig(dim=8, width=16, mixture=MixtureConfig(experts=3, top_k=2, hidden=8)),
+    objective=ObjectiveConfig(sampled_codes=12, weights=LossWeights(residual=0.1)),
+    epochs=4,
+    batch_size=20,
+)
+
+
+def gradient(space: CodeSpace, data: ContrastData, config: ObjectiveConfig) -> Tensor:
+    """All gradients of one step in one vector, dropout off."""
+    space.eval()
+    space.zero_grad(set_to_none=False)
+    with torch.no_grad():
+        space.residual.normal_(std=0.3, generator=torch.Generator().manual_seed(2))
+    objective = Objective(config, data)
+    batch = data.batch(torch.arange(0, len(data.query_code), 3))
+    parts = objective(space, batch, torch.Generator().manual_seed(1))
+    objective.total(parts).backward()  # type: ignore[no-untyped-call]
+    return torch.cat(
+        [
+            (torch.zeros_like(p) if p.grad is None else p.grad).flatten().double()
+            for p in space.parameters()
+        ]
+    )
+
+
+@pytest.mark.parametrize("part", [f.name for f in dataclasses.fields(LossWeights)])
+def test_switching_a_part_off_changes_the_gradient(data: ContrastData, part: str) -> None:
+    config = CONFIG.objective
+    without = dataclasses.replace(config, weights=dataclasses.replace(config.weights, **{part: 0}))
+    space = build_space(CONFIG, data, 0)
+    difference = gradient(space, data, config) - gradient(space, data, without)
+    assert difference.norm() > 1e-9
+
+
+def test_query_losses_differ(data: ContrastData) -> None:
+    space = build_space(CONFIG, data, 0)
+    softmax = gradient(space, data, CONFIG.objective)
+    dcl = gradient(space, data, dataclasses.replace(CONFIG.objective, query_loss="dcl"))
+    assert (softmax - dcl).norm() > 1e-6
+
+
+@pytest.mark.parametrize("curvature", [0.1, 0.5, 2.0, 10.0])
+def test_gradients_are_finite_at_every_curvature(data: ContrastData, curvature: float) -> None:
+    space = build_space(dataclasses.replace(CONFIG, curvature=curvature), data, 0)
+    assert torch.isfinite(gradient(space, data, CONFIG.objective)).all()
+
+
+def test_a_query_is_in_no_channel_while_it_is_asked(data: ContrastData) -> None:
+    """Codes of a step are those of a taxonomy that never held the step's texts."""
+    source = next(i for i, t in enumerate(data.labelled) if t.text == "example of 111110")
+    clause = next(i for i, t in enumerate(data.labelled) if t.text == "growing beans")
+    batch = data.batch(torch.tensor([source, clause]))
+    taxonomy = small_taxonomy()
+    pruned = dataclasses.replace(
+        taxonomy,
+        industries=tuple(
+            dataclasses.replace(
+                i,
+                examples=tuple(e for e in i.examples if e != "example of 111110"),
+                excluded=(),
+            )
+            for i in taxonomy.industries
+        ),
+    )
+    expected = ContrastData.of(pruned, RandomEncoder()).features.full()
+    seen = data.features.without(batch.hidden)
+    assert torch.equal(seen[1], expected[1])
+    assert torch.allclose(seen[0], expected[0], atol=1e-6)
+    assert not torch.equal(seen[1], data.features.full()[1])
+
+
+def test_validation_entries_are_neither_queries_nor_channels(data: ContrastData) -> None:
+    taxonomy = small_taxonomy()
+    bare = dataclasses.replace(
+        taxonomy, entries=tuple(e for e in taxonomy.entries if not e.evaluated)
+    )
+    again = ContrastData.of(bare, RandomEncoder())
+    assert again.labelled == data.labelled
+    assert torch.equal(again.features.full()[0], data.features.full()[0])
+
+
+def test_codes_never_trained_on_keep_a_residual_of_zero(data: ContrastData) -> None:
+    space = build_space(CONFIG, data, 0)
+    space.trained[3] = False
+    with torch.no_grad():
+        space.residual.fill_(1.0)
+    assert space.known_residual()[3].abs().sum() == 0
+    assert (space.known_residual()[4] == 1).all()
+
+
+def trained(folder: Path, data: ContrastData, config: ContrastConfig, seed: int = 0) -> Tensor:
+    run = Run(folder) if (folder / "config.yaml").exists() else Run.create(folder, "")
+    space = ContrastTrainer(config, data, run, seed).train()
+    run.close()
+    return torch.cat([p.detach().flatten().double() for p in space.parameters()])
+
+
+def test_seeds_reproduce_and_differ(tmp_path: Path, data: ContrastData) -> None:
+    first = trained(tmp_path / "a", data, CONFIG)
+    assert torch.equal(first, trained(tmp_path / "b", data, CONFIG))
+    assert not torch.equal(first, trained(tmp_path / "c", data, CONFIG, seed=1))
+
+
+def test_a_resumed_run_ends_bit_for_bit_where_an_unbroken_one_does(
+    tmp_path: Path, data: ContrastData
+) -> None:
+    class StopError(Exception):
+        pass
+
+    def stop(_what: str, done: int, _total: int) -> None:
+        if done == 2 * data.steps_per_epoch(CONFIG.batch_size) + 1:
+            raise StopError
+
+    run = Run.create(tmp_path / "broken", "")
+    with pytest.raises(StopError):
+        ContrastTrainer(CONFIG, data, run, 0).train(stop)
+    run.close()
+    resumed = trained(tmp_path / "broken", data, CONFIG)
+    assert torch.equal(resumed, trained(tmp_path / "whole", data, CONFIG))
+
+
+def test_training_lowers_the_loss_and_leaves_the_callers_generator_alone(
+    tmp_path: Path, data: ContrastData
+) -> None:
+    config = dataclasses.replace(CONFIG, epochs=30)
+    run = Run.create(tmp_path / "run", "")
+    torch.manual_seed(7)
+    ContrastTrainer(config, data, run, 0).train()
+    drawn = torch.rand(3)
+    torch.manual_seed(7)
+    assert torch.equal(drawn, torch.rand(3))
+    run.close()
+    import json
+
+    losses = [json.loads(line)["loss"] for line in run.metrics_file.read_text().splitlines()]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_a_loss_that_is_not_finite_stops_and_is_named(tmp_path: Path, data: ContrastData) -> None:
+    run = Run.create(tmp_path / "run", "")
+    trainer = ContrastTrainer(CONFIG, data, run, 0)
+    with torch.no_grad():
+        trainer.space.residual[:] = float("nan")
+    with pytest.raises(DivergedError, match="query_code"):
+        trainer.train()
+    assert run.latest_checkpoint("contrast") is None
