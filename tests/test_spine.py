@@ -1,0 +1,190 @@
+"""The whole pipeline with the real transformer on both databases, small settings.
+
+From the bundled edition: load, train, publish, ask; then the same on Neo4j when it is there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from naics_graph import settings
+from naics_graph.artifact import Artifact
+from naics_graph.config import load_config
+from naics_graph.errors import ArtifactMismatchError
+from naics_graph.geometry import lorentz
+from naics_graph.pipeline import TrainConfig, TrainReport, train, with_held_out
+from naics_graph.store.contract import GraphStore, NearestRequest
+from naics_graph.store.open import open_store
+from naics_graph.taxonomy.model import IndexEntry, Role, Taxonomy
+from naics_graph.taxonomy.sources import read_taxonomy
+
+SMALL = [
+    "contrast.epochs=2",
+    "contrast.map.dim=16",
+    "contrast.map.width=64",
+    "contrast.map.mixture.hidden=32",
+    "contrast.objective.sampled_codes=64",
+    "refine.epochs=1",
+    "refine.batch_size=1024",
+]
+
+
+def with_entries(taxonomy: Taxonomy) -> Taxonomy:
+    """A few phrases of our own, so that there are entries to learn from and texts to judge by."""
+    phrases = {
+        "812910": ["washing and clipping dogs", "cat hotel", "pet walker", "dog day care"],
+        "541511": ["writing programs to order", "bespoke web applications", "app coding for firms"],
+        "111110": ["fields of soya", "soya growers", "bean farm, soya"],
+        "722511": ["bistro with waiters", "table service diner", "family restaurant, seated"],
+    }
+    entries = tuple(
+        IndexEntry(f"own:{code}:{i}", text, code, role=role)
+        for code, texts in phrases.items()
+        for i, (text, role) in enumerate(
+            zip(texts, [Role.EXAMPLES, Role.TRAINING, Role.VALIDATION, Role.TRAINING], strict=False)
+        )
+    )
+    return dataclasses.replace(taxonomy, entries=entries)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Runs in a folder of the test; vectors where the user's are, encoded once."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        vectors = settings.vectors_dir()
+        patch.setenv("NAICS_GRAPH_HOME", str(folder))
+        patch.delenv("NEO4J_URI", raising=False)
+        patch.setattr(settings, "vectors_dir", lambda: vectors)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def trained(home: Path) -> Iterator[tuple[GraphStore, TrainReport]]:
+    """A trained embedded database."""
+    with open_store(str(home / "spine.lbug")) as store:
+        store.load(with_entries(read_taxonomy(None, "2022", None)))
+        config = load_config(TrainConfig, None, SMALL)
+        yield store, train(store, config, run="first")
+
+
+@pytest.mark.slow
+def test_the_run_folder_holds_everything(trained: tuple[GraphStore, TrainReport]) -> None:
+    _, report = trained
+    assert [stage.stage for stage in report.stages] == ["encode", "mixture", "contrast", "refine"]
+    assert (report.folder / "config.yaml").exists()
+    records = [json.loads(r) for r in (report.folder / "metrics.jsonl").read_text().splitlines()]
+    assert {record["stage"] for record in records} == {"contrast", "refine"}
+    assert sorted(p.name for p in (report.folder / "artifact").iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "points.safetensors",
+    ]
+    assert report.stages[-1].note, "stage 4 says why it was accepted or not"
+
+
+@pytest.mark.slow
+def test_published_points_are_the_artifacts_and_on_the_sheet(
+    trained: tuple[GraphStore, TrainReport],
+) -> None:
+    store, report = trained
+    artifact = Artifact.load(report.folder / "artifact")
+    codes, points = store.read_set("first")
+    order = [artifact.codes.index(code) for code in codes]
+    assert np.array_equal(points, artifact.points()[order])
+    assert lorentz.sheet_error(torch.from_numpy(points), artifact.curvature).max() <= 1e-9
+    info = store.embedding_sets()[0]
+    assert (info.id, info.status, info.dims) == ("first", "active", 16)
+    assert info.model_sha256 == artifact.model_sha256
+
+
+@pytest.mark.slow
+def test_a_text_is_encoded_into_the_space_of_the_codes_and_found(
+    trained: tuple[GraphStore, TrainReport],
+) -> None:
+    store, report = trained
+    artifact = Artifact.load(report.folder / "artifact")
+    point = artifact.encode(["Soybean Farming"])[0]
+    assert lorentz.sheet_error(torch.from_numpy(point), artifact.curvature) <= 1e-9
+    knn = lorentz.knn_query(torch.from_numpy(point)).numpy()
+    found = store.nearest(NearestRequest("2022", point, knn, limit=5))
+    leaves = [i for i, code in enumerate(artifact.codes) if len(code) == 6 and "-" not in code]
+    distance = lorentz.pairwise_distance(
+        torch.from_numpy(point)[None], torch.from_numpy(artifact.points()[leaves]), 1.0
+    )[0]
+    nearest = [artifact.codes[leaves[i]] for i in distance.argsort()[:5].tolist()]
+    assert [neighbour.code for neighbour in found[:5]] == nearest
+
+
+@pytest.mark.slow
+def test_without_validation_entries_nothing_changes(
+    home: Path, trained: tuple[GraphStore, TrainReport]
+) -> None:
+    """The map, the codes' points and their scores do not read the validation role."""
+    store, report = trained
+    taxonomy = store.taxonomy("2022")
+    assert any(entry.evaluated for entry in taxonomy.entries)
+    bare = dataclasses.replace(
+        taxonomy, entries=tuple(e for e in taxonomy.entries if not e.evaluated)
+    )
+    config = load_config(TrainConfig, None, [*SMALL, "held_out=0"])
+    with open_store(str(home / "bare.lbug")) as other:
+        other.load(bare)
+        again = train(other, config, run="bare")
+    first, second = (Artifact.load(r.folder / "artifact") for r in (report, again))
+    for stage in ("encode", "mixture", "contrast", "refine"):
+        assert np.array_equal(first.points(stage), second.points(stage)), stage
+        texts = ["washing and clipping dogs"]
+        assert np.array_equal(first.scores(stage, texts), second.scores(stage, texts)), stage
+
+
+@pytest.mark.slow
+def test_a_finished_run_resumes_to_the_same_points_and_other_data_is_refused(
+    home: Path, trained: tuple[GraphStore, TrainReport]
+) -> None:
+    store, report = trained
+    before = Artifact.load(report.folder / "artifact").points().copy()
+    again = train(store, run="first", resume=True)
+    assert np.array_equal(Artifact.load(again.folder / "artifact").points(), before)
+    with open_store(str(home / "other.lbug")) as other:
+        other.load(read_taxonomy(None, "2022", None))
+        with pytest.raises(ArtifactMismatchError, match="was started on"):
+            train(other, run="first", resume=True)
+
+
+def test_held_out_entries_take_the_validation_role_only_without_a_split() -> None:
+    taxonomy = with_entries(read_taxonomy(None, "2022", None))
+    assert with_held_out(taxonomy, 0.5, 0) is taxonomy
+    plain = dataclasses.replace(
+        taxonomy, entries=tuple(dataclasses.replace(e, role=None) for e in taxonomy.entries)
+    )
+    held = with_held_out(plain, 0.5, 0)
+    assert 0 < sum(e.evaluated for e in held.entries) < len(held.entries)
+    assert with_held_out(plain, 0.5, 0) == held
+    assert with_held_out(plain, 0.0, 0) is plain
+
+
+@pytest.mark.slow
+@pytest.mark.neo4j
+def test_the_same_on_neo4j(
+    home: Path,  # noqa: ARG001  (its environment)
+    trained: tuple[GraphStore, TrainReport],
+    neo4j_store: GraphStore,
+) -> None:
+    """The embedded run's points, published to Neo4j by a run of its own, are the same."""
+    embedded, _ = trained
+    neo4j_store.load(embedded.taxonomy("2022"))
+    report = train(neo4j_store, load_config(TrainConfig, None, SMALL), run=f"neo4j-{os.getpid()}")
+    codes, points = neo4j_store.read_set(report.embedding_set)
+    expected_codes, expected = embedded.read_set("first")
+    assert codes == expected_codes
+    assert np.allclose(points, expected, atol=1e-9)
