@@ -138,6 +138,31 @@ def train_refinement(
     return _Trainer(inputs, config, run, seed, validate).train(progress)
 
 
+def subgraph_batches(inputs: RefineInputs, config: RefineConfig, seed: int) -> NodeLoader:
+    """Batches of queries in an order drawn from `seed`, as subgraphs around all codes.
+
+    `batch["industry"].input_id` are the rows of its queries, `n_id` the codes and entries in it; a
+    batch lacks the entries and exclusions its queries came from.
+    """
+    graph = ExportedGraph(inputs.graph)
+    sampler = SubgraphSampler(
+        graph,
+        config.fan_out,
+        seed=seed,
+        context=torch.arange(len(inputs.code_points)),
+        leave_out=LeaveOneOut(inputs.query_entry, inputs.query_exclusion),
+    )
+    return NodeLoader(
+        (PointFeatures({INDUSTRY: inputs.code_points, ENTRY: inputs.entry_points}), graph),
+        sampler,
+        input_nodes=(INDUSTRY, inputs.query_code),
+        input_id=torch.arange(len(inputs.query_code)),
+        batch_size=config.batch_size,
+        shuffle=True,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
 class _Trainer:
     """State of one training."""
 
@@ -151,8 +176,6 @@ class _Trainer:
     ) -> None:
         self.inputs, self.config, self.run, self.seed = inputs, config, run, seed
         self.validate = validate
-        points = {INDUSTRY: inputs.code_points, ENTRY: inputs.entry_points}
-        self.features, self.graph = PointFeatures(points), ExportedGraph(inputs.graph)
         dim = inputs.code_points.shape[1] - 1
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -172,33 +195,13 @@ class _Trainer:
                 self._epoch(epoch, progress)
         return RefineResult(self.network.eval(), self._refined(), tuple(self.history))
 
-    def loader(self, epoch: int) -> NodeLoader:
-        """Batches of queries as subgraphs around all codes, without the queries' own edges."""
-        inputs = self.inputs
-        sampler = SubgraphSampler(
-            self.graph,
-            self.config.fan_out,
-            seed=self._seed(epoch),
-            context=torch.arange(len(inputs.code_points)),
-            leave_out=LeaveOneOut(inputs.query_entry, inputs.query_exclusion),
-        )
-        return NodeLoader(
-            (self.features, self.graph),
-            sampler,
-            input_nodes=(INDUSTRY, inputs.query_code),
-            input_id=torch.arange(len(inputs.query_code)),
-            batch_size=self.config.batch_size,
-            shuffle=True,
-            generator=torch.Generator().manual_seed(self._seed(epoch)),
-        )
-
     def _epoch(self, epoch: int, progress: Progress | None) -> None:
         torch.manual_seed(self._seed(epoch))
         generator = torch.Generator().manual_seed(self._seed(epoch))
         self.network.train()
         total = self.steps * self.config.epochs
         sums: dict[str, float] = {}
-        for i, batch in enumerate(self.loader(epoch)):
+        for i, batch in enumerate(subgraph_batches(self.inputs, self.config, self._seed(epoch))):
             step = epoch * self.steps + i
             set_rate(self.optimiser, one_cycle(step / total, self.config.warmup))
             for name, part in self._step(batch, generator, step).items():

@@ -1,0 +1,204 @@
+"""Laws of the Lorentz convolution, over curvatures and to radius 12."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import Tensor
+
+from naics_graph.geometry import lorentz
+from naics_graph.refine.graph import CLASSIFIED_AS, ENTRY, HAS_CHILD, INDUSTRY, relations
+from naics_graph.refine.layers import LorentzConv, Weighting
+from naics_graph.refine.network import RELATIONS
+from naics_graph.store.contract import Relation
+from tests.refine.graphs import graph_points, random_points, small_graph, small_tree
+
+CURVATURES = [0.1, 0.5, 1.0, 2.0, 10.0]
+DIM = 5
+TREE = small_tree((2, 2, 1, 1, 2))
+GRAPH = small_graph(TREE, entries_per_leaf=2)
+EDGES = relations(GRAPH)
+
+
+def open_layer(
+    c: float, *, weighting: Weighting = "attention", dropout: float = 0.0
+) -> LorentzConv:
+    """A layer with every gate open, every map off the identity."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layer = LorentzConv(DIM, RELATIONS, c, weighting=weighting, dropout=dropout, noise=0.5)
+        with torch.no_grad():
+            layer.gate.uniform_(0.3, 0.9)
+            layer.sharpness.uniform_(0.5, 1.5)
+            layer.bias.normal_(std=0.1)
+    return layer
+
+
+def by_loops(
+    layer: LorentzConv, points: Mapping[str, Tensor], edges: Mapping[Relation, Tensor]
+) -> dict[str, Tensor]:
+    """The formula of the layer's docstring, node by node."""
+    c = layer.curvature
+    moved = {}
+    for node_type, own in points.items():
+        rows = []
+        for i, x in enumerate(own):
+            heard, weights = (
+                [x, layer.message("self", x[None])[0]],
+                [1.0, float(layer.gate_of("self"))],
+            )
+            for (source, name, target), pairs in edges.items():
+                speakers = [j for j, k in pairs.T.tolist() if target == node_type and k == i]
+                if not speakers:
+                    continue
+                messages = layer.message(name, points[source][speakers])
+                distance = torch.stack([lorentz.distance(x, m, c) for m in messages])
+                sharpness = layer.sharpness[1 + RELATIONS.index(name)]
+                if layer.weighting == "degree":
+                    sharpness = torch.zeros_like(sharpness)
+                shares = torch.softmax(-sharpness * distance, dim=0)
+                heard += list(messages)
+                weights += (layer.gate_of(name) * shares).tolist()
+            rows.append(
+                lorentz.centroid(torch.stack(heard), torch.tensor(weights, dtype=torch.float64), c)
+            )
+        moved[node_type] = torch.stack(rows)
+    return moved
+
+
+@pytest.mark.parametrize("weighting", ["attention", "degree"])
+@pytest.mark.parametrize("c", CURVATURES)
+@torch.no_grad()
+def test_the_layer_is_its_formula_node_by_node(c: float, weighting: Weighting) -> None:
+    layer, points = open_layer(c, weighting=weighting), graph_points(GRAPH, DIM, c)
+    wanted = by_loops(layer, points, EDGES)
+    for node_type, moved in layer(points, EDGES).items():
+        torch.testing.assert_close(moved, wanted[node_type], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("c", CURVATURES)
+def test_a_closed_gate_is_the_identity_and_can_open(c: float) -> None:
+    layer = LorentzConv(DIM, RELATIONS, c, weighting="attention", dropout=0.0)
+    points = graph_points(GRAPH, DIM, c)
+    moved = layer(points, EDGES)
+    for node_type, own in points.items():
+        torch.testing.assert_close(moved[node_type], own, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(layer.isolated(points[INDUSTRY]), points[INDUSTRY])
+    target = random_points(len(GRAPH.codes), DIM, c, seed=9)
+    lorentz.distance(moved[INDUSTRY], target, c).sum().backward()  # type: ignore[no-untyped-call]
+    assert layer.gate.grad is not None
+    listens_to_codes = [0, *(1 + RELATIONS.index(r[1]) for r in EDGES if r[2] == INDUSTRY)]
+    assert (layer.gate.grad[listens_to_codes].abs() > 1e-6).all()
+
+
+def test_a_gate_pushed_below_zero_comes_back() -> None:
+    layer = open_layer(1.0)
+    with torch.no_grad():
+        layer.gate[0] = -0.3
+    assert float(layer.gate_of("self").detach()) == 0.0
+    layer.project()
+    assert float(layer.gate[0].detach()) == 0.0
+    layer.gate_of("self").backward()  # type: ignore[no-untyped-call]
+    assert layer.gate.grad is not None
+    assert float(layer.gate.grad[0]) == 1.0
+
+
+@pytest.mark.parametrize("c", CURVATURES)
+@torch.no_grad()
+def test_results_are_on_the_sheet(c: float) -> None:
+    points = {
+        t: random_points(len(p), DIM, c, radius=6.0) for t, p in graph_points(GRAPH, DIM, c).items()
+    }
+    for moved in open_layer(c)(points, EDGES).values():
+        assert float(lorentz.sheet_error(moved, c).max()) < 1e-12
+
+
+@pytest.mark.parametrize("c", CURVATURES)
+@torch.no_grad()
+def test_the_order_of_nodes_and_edges_does_not_matter(c: float) -> None:
+    layer, points = open_layer(c), graph_points(GRAPH, DIM, c)
+    plain = layer(points, EDGES)
+    generator = torch.Generator().manual_seed(1)
+    order = {t: torch.randperm(len(p), generator=generator) for t, p in points.items()}
+    place = {t: torch.argsort(o) for t, o in order.items()}
+    edges = {}
+    for (source, name, target), pairs in reversed(EDGES.items()):
+        renamed = torch.stack([place[source][pairs[0]], place[target][pairs[1]]])
+        edges[source, name, target] = renamed[
+            :, torch.randperm(renamed.shape[1], generator=generator)
+        ]
+    shuffled = layer({t: p[order[t]] for t, p in points.items()}, edges)
+    for node_type, moved in plain.items():
+        torch.testing.assert_close(shuffled[node_type], moved[order[node_type]])
+
+
+@pytest.mark.parametrize("c", CURVATURES)
+@torch.no_grad()
+def test_a_node_without_neighbours_takes_the_same_map(c: float) -> None:
+    """In a graph, alone, or in a batch of others: one map."""
+    layer, points = open_layer(c), graph_points(GRAPH, DIM, c)
+    alone = random_points(4, DIM, c, seed=5)
+    beside = {INDUSTRY: torch.cat([points[INDUSTRY], alone]), ENTRY: points[ENTRY]}
+    in_graph = layer(beside, EDGES)[INDUSTRY][-4:]
+    torch.testing.assert_close(layer.isolated(alone), in_graph)
+    one_by_one = torch.cat([layer.isolated(point[None]) for point in alone])
+    torch.testing.assert_close(one_by_one, in_graph)
+    no_edges = layer({INDUSTRY: alone}, {HAS_CHILD: torch.empty(2, 0, dtype=torch.int64)})
+    torch.testing.assert_close(no_edges[INDUSTRY], in_graph)
+    assert float(lorentz.distance(alone, in_graph, c).min()) > 1e-3
+
+
+@pytest.mark.parametrize("radius", [0.0, 1e-9, 1.0, 6.0, 12.0])
+@pytest.mark.parametrize("c", CURVATURES)
+def test_values_and_gradients_are_finite_to_radius_12(c: float, radius: float) -> None:
+    layer = LorentzConv(DIM, RELATIONS, c, weighting="attention", dropout=0.0)
+    with torch.no_grad():
+        layer.gate.fill_(0.5)
+        layer.sharpness.fill_(1.0)
+    directions = {
+        t: torch.nn.functional.normalize(lorentz.logmap0(p, c), dim=1)
+        for t, p in graph_points(GRAPH, DIM, c).items()
+    }
+    tangents = {t: (radius * u).requires_grad_() for t, u in directions.items()}
+    moved = layer({t: lorentz.expmap0(v, c) for t, v in tangents.items()}, EDGES)
+    total = lorentz.pairwise_distance(moved[INDUSTRY], moved[ENTRY], c).sum()
+    total.backward()  # type: ignore[no-untyped-call]
+    assert torch.isfinite(total)
+    for leaf in (*tangents.values(), *layer.parameters()):
+        assert leaf.grad is not None
+        assert torch.isfinite(leaf.grad).all()
+
+
+def test_dropout_leaves_edges_out_in_training_alone() -> None:
+    layer, points = open_layer(1.0, dropout=0.5), graph_points(GRAPH, DIM, 1.0)
+    with torch.no_grad():
+        still = layer.eval()(points, EDGES)[INDUSTRY]
+        assert torch.equal(layer(points, EDGES)[INDUSTRY], still)
+        moving = layer.train()(points, EDGES)[INDUSTRY]
+    assert not torch.allclose(moving, still)
+
+
+@pytest.mark.parametrize("relation", list(EDGES), ids=lambda r: r[1])
+@torch.no_grad()
+def test_every_relation_acts(relation: Relation) -> None:
+    layer, points = open_layer(1.0), graph_points(GRAPH, DIM, 1.0)
+    without = {r: pairs for r, pairs in EDGES.items() if r != relation}
+    listener = relation[2]
+    changed = (layer(points, EDGES)[listener] - layer(points, without)[listener]).abs().sum(
+        1
+    ) > 1e-9
+    assert set(changed.nonzero().squeeze(1).tolist()) == set(EDGES[relation][1].tolist())
+
+
+@torch.no_grad()
+def test_relations_not_listened_to_do_nothing() -> None:
+    points = graph_points(GRAPH, DIM, 1.0)
+    deaf = LorentzConv(DIM, ["has_child"], 1.0, weighting="degree", dropout=0.0)
+    deaf.gate.fill_(0.5)
+    only = {HAS_CHILD: EDGES[HAS_CHILD]}
+    assert torch.equal(deaf(points, EDGES)[INDUSTRY], deaf(points, only)[INDUSTRY])
+    assert not torch.equal(
+        deaf(points, only)[INDUSTRY], deaf(points, {CLASSIFIED_AS: EDGES[CLASSIFIED_AS]})[INDUSTRY]
+    )
