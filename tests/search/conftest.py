@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from naics_graph.store.contract import GraphStore
+from naics_graph.store.neo4j import Neo4jStore
 from naics_graph.store.open import open_store
+from tests.neo4j_server import empty
 from tests.search.world import World, make_world
 
 
@@ -42,7 +44,9 @@ def store(request: pytest.FixtureRequest, worlds: dict[str, World]) -> Iterator[
         with open_store(request.getfixturevalue("world_file"), read_only=True) as opened:
             yield opened
         return
-    with request.getfixturevalue("neo4j_store") as opened:
+    server = request.getfixturevalue("neo4j_server")
+    empty(server)
+    with Neo4jStore(server.uri, server.auth) as opened:
         fill(opened, worlds)
         yield opened
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -139,12 +137,3 @@ def test_a_database_that_is_not_there_says_so_at_the_first_verb(tmp_path: Path) 
     handle = Handle(str(tmp_path / "absent.lbug"))
     with pytest.raises(DatabaseError, match=r"absent\.lbug"):
         handle.info()
-
-
-def test_importing_the_package_stays_light() -> None:
-    heavy = "torch, transformers, neo4j, ladybug, sklearn, numpy, pyarrow"
-    script = (
-        "import sys, naics_graph, naics_graph.errors, naics_graph.settings; "
-        f"found = set(sys.modules) & set('{heavy}'.split(', ')); assert not found, found"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True)

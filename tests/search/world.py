@@ -29,6 +29,8 @@ SECTORS = ("11", "44-45", "54")
 DIMS = 4
 CODE = "111112"
 """A code whose exclusions run both ways."""
+TWINS = ("111120", "111200", "112000", "441120", "442120", "451200", "452000", "541120", "541200")
+"""Six-digit codes that are the only child of their parent, and stand where it stands."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,10 @@ def make_world(vintage: str, *, seed: int, curvature: float) -> World:
         for j, (letter, role) in enumerate(zip("dabc", roles, strict=True))
     )
     tangents = random.normal(size=(len(codes), DIMS)) * random.uniform(0.2, 1.2, (len(codes), 1))
+    for i, code in enumerate(codes):
+        if code in TWINS:
+            # One industry at two levels: equal texts have equal points.
+            tangents[i] = tangents[codes.index(code[:-1])]
     points = lorentz.expmap0(torch.from_numpy(tangents), curvature).numpy()
     taxonomy = Taxonomy(vintage, industries, exclusions, entries)
     return World(taxonomy, points, curvature, f"set-{vintage}")
