@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
+from naics_graph import connect
 from tests.cli.conftest import Run
+from tests.store import sample
 
 LOAD_FIELDS = {
     *("schema", "database", "vintage", "codes", "index_entries", "left_out", "exclusions"),
@@ -94,6 +97,36 @@ def test_an_embedding_set_that_is_not_there(run: Run) -> None:
         outcome = run("sets", verb, "nope")
         assert outcome.code == 4
         assert "nope" in outcome.err
+
+
+def test_sets_are_listed_activated_and_deleted(run: Run) -> None:
+    taxonomy = sample.sample()
+    with connect() as handle:
+        handle.writable_store.load(taxonomy)
+        for name, metric in (("first", "mrr"), ("second", "pearson")):
+            info, rows = sample.sample_set(taxonomy, name)
+            handle.writable_store.publish(dataclasses.replace(info, metrics={metric: 0.5}), rows)
+    assert active(run) == {"first": False, "second": True}
+    table = run("sets", "list").out
+    assert all(word in table for word in ("first", "inactive", "mrr", "pearson", "0.500"))
+
+    refused = run("sets", "delete", "second")
+    assert refused.code == 4
+    assert "second" in refused.err
+    assert run("sets", "activate", "first", "--json").json == {"schema": 1, "activated": "first"}
+    assert active(run) == {"first": True, "second": False}
+    deleted = run("sets", "delete", "second")
+    assert (deleted.code, deleted.out) == (0, "")
+    assert active(run) == {"first": True}
+    assert "first" in run("info").out
+
+
+def active(run: Run) -> dict[str, bool]:
+    """Whether each set is the active one, as `info --json` tells."""
+    sets = run("info", "--json").json["embedding_sets"]
+    assert sets == run("sets", "list", "--json").json["embedding_sets"]
+    assert all(one.keys() >= {"id", "status", "dims", "metrics"} for one in sets)
+    return {one["id"]: one["status"] == "active" for one in sets}
 
 
 def test_the_address_in_the_environment_is_used(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
