@@ -65,6 +65,6 @@ def test_both_tables_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "NAICS 2022: 4,042 texts of the validation role, 1,012 candidates" in lines[0]
     assert any(line.split()[:3] == ["linear", "SVM", "baseline"] for line in lines)
     assert any(
-        line.split() == ["contrast", *"0.957 0.930 0.977 0.990 0.970 0.080".split()]
+        line.split() == ["contrast", *["0.957", "0.930", "0.977", "0.990", "0.970", "0.080"]]
         for line in lines
     )
