@@ -77,9 +77,11 @@ class TextMap(nn.Module):
         self.fused_norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(width, config.dim)
-        # Text vectors have unit length, so these projections have unit variance.
-        nn.init.normal_(self.project, std=1.0)
-        nn.init.normal_(self.channel, std=0.1)
+        # The norm behind makes the scale free, and Adam's steps have one size: weights of unit
+        # variance would hardly learn (MRR .02 lower after the same steps).
+        scale = 1.0 / math.sqrt(features)
+        nn.init.normal_(self.project, std=scale)
+        nn.init.normal_(self.channel, std=0.1 * scale)
         nn.init.normal_(self.head.weight, std=_FIRST_RADIUS / math.sqrt(width * config.dim))
         nn.init.zeros_(self.head.bias)
 
