@@ -83,8 +83,9 @@ class Backbone:
             DataError: an item is not a string.
         """
         vectors = np.zeros((len(texts), self.hidden_size), dtype=np.float32)
-        done = 0
-        for rows, ids in self._batches(require_texts(texts)):
+        batches = list(self._batches(require_texts(texts)))
+        done = len(texts) - sum(len(rows) for rows, _ in batches)
+        for rows, ids in batches:
             vectors[rows] = self._pooled(ids).numpy()
             done += len(rows)
             if progress is not None:

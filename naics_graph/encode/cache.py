@@ -158,7 +158,8 @@ def _write(folder: Path, segment: _Segment) -> str:
 def _read(path: Path, width: int) -> _Segment | None:
     """A segment; None when another process merged it away, or when it is damaged (and dropped)."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: numpy leaves a file it cannot read open.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             segment = _Segment(file["hashes"], file["vectors"])
         if (
             segment.hashes.shape == (len(segment.vectors), _HASH_BYTES)

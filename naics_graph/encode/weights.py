@@ -53,7 +53,7 @@ def find_weights(name: str = DEFAULT_BACKBONE) -> Weights:
 
 def _local_folder(name: str) -> Path | None:
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name.strip() and folder.is_dir():
         missing = _missing(folder)
         if missing:
             raise DataError(
@@ -127,11 +127,7 @@ def _downloaded(name: str) -> Path:
         raise _not_found(name, f"the hub gave: {first_line}") from error
     missing = _missing(folder)
     if missing:
-        raise DataError(
-            f"the repository {name} has no {' and no '.join(missing)}",
-            where="backbone.name",
-            do="name a model with safetensors weights and a tokenizer",
-        )
+        raise _not_found(name, f"what the hub gave has no {' and no '.join(missing)}")
     return folder
 
 
