@@ -190,8 +190,11 @@ class LadybugStore(ReadingStore):
 
     def _write(self, new: Path, tables: Tables, progress: Progress | None) -> None:
         with Opened(new, read_only=False, where=self.location) as database:
+            # One transaction: every statement alone would wait for the disk.
+            database.execute("BEGIN TRANSACTION")
             _create(database, record=not tables["Migration"].num_rows)
             tables_of.write_tables(database, tables, progress)
+            database.execute("COMMIT")
 
     def _plan(self, taxonomy: Taxonomy) -> LoadPlan:
         with self._one_state():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from naics_graph.store.rows import GROUPS, Group
 from naics_graph.taxonomy.model import Taxonomy
 
 T = TypeVar("T")
+COUNTED: Final = ("Industry", "IndexEntry", "EmbeddingSet", "Embedding", *GROUPS[2:], "OF")
+"""What `counts` counts: nodes by label, relationships by type."""
 
 
 class ReadingStore(GraphStore):
@@ -74,7 +76,8 @@ class ReadingStore(GraphStore):
         return [row["code"] for row in found], points
 
     def counts(self) -> dict[str, int]:
-        return {row["name"]: row["number"] for row in self.run("counts")}
+        # A database may leave out a row whose count is zero.
+        return dict.fromkeys(COUNTED, 0) | {r["name"]: r["number"] for r in self.run("counts")}
 
     def _newest(self) -> str:
         loaded = self.vintages()
