@@ -18,8 +18,8 @@ from naics_graph.taxonomy.model import Taxonomy
 class Tree:
     """The hierarchy as arrays over codes in taxonomy order.
 
-    parent: (n,) position of the parent, -1 for a sector. ancestors: (n, 5) position of the ancestor at
-    depth 1-5 (column depth - 1), the code itself at its own depth, -1 below it.
+    parent: (n,) position of the parent, -1 for a sector. ancestors: (n, 5) position of the ancestor
+    at depth 1-5 (column depth - 1), the code itself at its own depth, -1 below it.
     """
 
     codes: tuple[str, ...]
