@@ -67,7 +67,7 @@ def neo4j_server(
         return
     home = tmp_path_factory.mktemp("neo4j")
     line = os.environ.get("NAICS_GRAPH_TEST_NEO4J_LINE", "5.26,2026")
-    started = run_script("start", "--home", str(home), "--line", line)
+    started = run_script("start", "--attached", "--home", str(home), "--line", line)
     if started.returncode:
         if shutil.which("java") and shutil.which("mvn"):
             pytest.fail(f"Neo4j did not start:\n{started.stderr}", pytrace=False)

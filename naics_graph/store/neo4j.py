@@ -39,8 +39,6 @@ from naics_graph.taxonomy.model import Taxonomy
 DIALECT: Final = "neo4j"
 BATCH: Final = 1000
 """Rows of one UNWIND. Batches of 5,000 took the server twice the time."""
-KNN_WIDTH: Final = 66
-"""Length of the index vectors, as migration 0002 declares it."""
 SINCE: Final[Mapping[str, tuple[int, int]]] = {"0003_filtered_vector_index": (2026, 1)}
 """Migrations for servers from a version on; an older server gets them when it is upgraded."""
 
@@ -141,7 +139,7 @@ class Neo4jStore(ReadingStore):
     def publish(
         self, info: EmbeddingSetInfo, rows: EmbeddingRows, *, activate: bool = True
     ) -> None:
-        sets.check_rows(info, rows, KNN_WIDTH)
+        sets.check_rows(info, rows)
         self._check_writable()
         self.migrate()
         columns = sets.embedding_columns(info, rows)
