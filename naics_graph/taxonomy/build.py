@@ -59,9 +59,10 @@ def build_taxonomy(books: Workbooks) -> Taxonomy:
     )
 
 
-def entry_ids(books: Workbooks) -> list[int]:
-    """The number of every index entry in its sheet, 0 the first row below the header."""
-    return [cells.row - _FIRST_ROW for cells in books.index.rows if cells.code != SEE_ROW]
+def entry_ids(books: Workbooks, taxonomy: Taxonomy) -> dict[str, int]:
+    """Number in the index sheet, 0 the first row below the header, by the keys of its entries."""
+    rows = [cells.row - _FIRST_ROW for cells in books.index.rows if cells.code != SEE_ROW]
+    return dict(zip((entry.key for entry in taxonomy.entries), rows, strict=True))
 
 
 def _titles(sheet: Sheet) -> dict[str, str]:

@@ -95,7 +95,5 @@ def _distinct(texts: Iterable[LabelledText], index: TaxonomyIndex) -> Iterator[L
     for item in texts:
         text = normalise(item.text)
         if (item.source, text, item.code) not in seen:
-            seen |= {
-                (item.source, text, code) for code in (item.code, *index.ancestors(item.code))
-            }
+            seen |= {(item.source, text, code) for code in (item.code, *index.ancestors(item.code))}
             yield item

@@ -2,8 +2,8 @@
 
 Every entry gets the role the file gives it; a sealed one is dropped here and never leaves this
 module. Every *other* labelled text that (nearly) equals a validation or sealed entry leaves the
-channels, properties, exclusions and queries, and is counted by source. Index entries are not
-compared with each other: the split is already free of near-duplicates.
+channels, properties, exclusions and queries, and is counted by source. Index entries of the sheet
+keep the role the file gives them: whoever made it saw to it that they do not repeat each other.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from __future__ import annotations
 import csv
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
 from naics_graph.errors import DataError
-from naics_graph.taxonomy.model import EntrySource, IndexEntry, Industry, Role, Taxonomy
+from naics_graph.taxonomy.model import IndexEntry, Industry, Role, Taxonomy
 from naics_graph.taxonomy.nearness import NEARLY, NearIndex, nearly_equal, normalise, trigrams
 from naics_graph.taxonomy.references import clause_of
 
@@ -27,28 +27,26 @@ _ROLES: Final = (*Role, _SEALED)
 _COLUMNS: Final = ("entry_id", "code", "role")
 
 
-def apply_roles(taxonomy: Taxonomy, entry_ids: Sequence[int], path: Path) -> Taxonomy:
+def apply_roles(taxonomy: Taxonomy, entry_ids: Mapping[str, int], path: Path) -> Taxonomy:
     """The taxonomy with roles, without sealed entries and texts that repeat evaluated ones.
 
     Args:
-        taxonomy: as its source gave it; all its entries are from the index sheet.
-        entry_ids: number of every entry in that sheet, as the file counts them.
-        path: CSV with the columns entry_id, code, role: one row per entry.
+        taxonomy: as its sources gave it.
+        entry_ids: number in the index sheet, as the file counts them, by the key of the entry. An
+            entry without one is a phrase of another source and gets no role.
+        path: CSV with the columns entry_id, code, role: one row per entry of the sheet.
 
     Raises:
         DataError: the file is unreadable or does not match the entries, or a title repeats an
             evaluated entry.
     """
-    codes = dict(zip(entry_ids, (entry.code for entry in taxonomy.entries), strict=True))
-    roles = _read(path, codes)
-    with_role = list(zip(taxonomy.entries, (roles[i] for i in entry_ids), strict=True))
+    of_sheet = [entry for entry in taxonomy.entries if entry.key in entry_ids]
+    by_id = _read(path, {entry_ids[entry.key]: entry.code for entry in of_sheet})
+    roles = {entry.key: by_id[entry_ids[entry.key]] for entry in of_sheet}
     evaluated = NearIndex(
-        entry.text for entry, role in with_role if role in (Role.VALIDATION, _SEALED)
+        entry.text for entry in of_sheet if roles[entry.key] in (Role.VALIDATION, _SEALED)
     )
-    entries = tuple(
-        dataclasses.replace(entry, role=Role(role)) for entry, role in with_role if role != _SEALED
-    )
-    return _without(dataclasses.replace(taxonomy, entries=entries), evaluated, path)
+    return _without(taxonomy, roles, evaluated, path)
 
 
 def _read(path: Path, codes: dict[int, str]) -> dict[int, str]:
@@ -110,20 +108,36 @@ def _refuse(path: Path, line: int, saw: str) -> NoReturn:
     )
 
 
-def _without(taxonomy: Taxonomy, evaluated: NearIndex, path: Path) -> Taxonomy:
-    """Leave out every text but the index entries that repeats an evaluated one; count by source."""
+def _without(
+    taxonomy: Taxonomy, roles: Mapping[str, str], evaluated: NearIndex, path: Path
+) -> Taxonomy:
+    """Give entries their role; leave out other texts that repeat evaluated ones, and count them."""
     dropped: Counter[str] = Counter()
     industries = tuple(_cleared(i, evaluated, dropped, path) for i in taxonomy.industries)
-    kept = {industry.code: set(industry.excluded) for industry in industries}
-    exclusions = tuple(e for e in taxonomy.exclusions if e.text in kept[e.source])
-    entries = tuple(_entries(taxonomy.entries, evaluated, dropped))
+    kept = {industry.code: frozenset(industry.excluded) for industry in industries}
     return dataclasses.replace(
         taxonomy,
         industries=industries,
-        exclusions=exclusions,
-        entries=entries,
+        exclusions=tuple(e for e in taxonomy.exclusions if e.text in kept[e.source]),
+        entries=tuple(_entries(taxonomy.entries, roles, evaluated, dropped)),
         left_out=dict(sorted(dropped.items())),
     )
+
+
+def _entries(
+    entries: Iterable[IndexEntry],
+    roles: Mapping[str, str],
+    evaluated: NearIndex,
+    dropped: Counter[str],
+) -> Iterator[IndexEntry]:
+    for entry in entries:
+        role = roles.get(entry.key)
+        if role is None and entry.text in evaluated:
+            dropped["phrase"] += 1
+        elif role is None:
+            yield entry
+        elif role != _SEALED:
+            yield IndexEntry(entry.key, entry.text, entry.code, entry.source, Role(role))
 
 
 def _cleared(
@@ -153,13 +167,3 @@ def _cleared(
             lambda sentence: sentence in evaluated or clause_of(sentence) in evaluated,
         ),
     )
-
-
-def _entries(
-    entries: Sequence[IndexEntry], evaluated: NearIndex, dropped: Counter[str]
-) -> Iterator[IndexEntry]:
-    for entry in entries:
-        if entry.source is EntrySource.COMPANION and entry.text in evaluated:
-            dropped["phrase"] += 1
-        else:
-            yield entry

@@ -34,7 +34,7 @@ def read_taxonomy(source: Path | None, vintage: str, roles: Path | None) -> Taxo
     books = read_workbooks(source, vintage)
     taxonomy = build_taxonomy(books)
     if roles is not None:
-        taxonomy = apply_roles(taxonomy, entry_ids(books), roles)
+        taxonomy = apply_roles(taxonomy, entry_ids(books, taxonomy), roles)
     return validate(taxonomy, str(books.folder))
 
 

@@ -96,7 +96,11 @@ def small_vintage(vintage: str = VINTAGE) -> Books:
                     "This industry grows rye.\n\nIllustrative Examples:\n\nRye farming\t\n"
                     "Seed rye growing (e.g.,\nwinter rye)\n\n\nCross-References.",
                 ],
-                [311111, "Dog Feed", "Feed for dogs.\n\nCross-references. Establishments engaged--"],
+                [
+                    311111,
+                    "Dog Feed",
+                    "Feed for dogs.\n\nCross-references. Establishments engaged--",
+                ],
             ],
         ),
         Book(
@@ -104,7 +108,7 @@ def small_vintage(vintage: str = VINTAGE) -> Books:
             [
                 [index.code, index.text],
                 [111110, "Rye farming, field"],
-                [111110, "Rye farming,  seed"],
+                [111110, "Rye farming,  winter field and seed production"],
                 [311111, "Dog food manufacturing"],
                 [311119, "Cat food manufacturing"],
                 ["******", "Feed -- see type "],
