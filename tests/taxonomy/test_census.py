@@ -94,6 +94,10 @@ def no_rows(books: Books) -> None:
     books.references.rows = books.references.rows[:1]
 
 
+def blank_row_above(books: Books) -> None:
+    books.index.rows.insert(0, [None])
+
+
 def empty_sheet(books: Books) -> None:
     books.references.rows = []
 
@@ -131,6 +135,7 @@ S_CODES, S_DESCRIPTIONS, S_INDEX, S_REFERENCES = (layout.sheet for layout in lay
         (other_year_in_column, (INDEX, "naics26"), ("NAICS 26, not 31",)),
         (other_year_in_title_column, (CODES, "2026 naics us title"), ("NAICS 2026, not 2031",)),
         (no_rows, (REFERENCES, S_REFERENCES), ("no rows",)),
+        (blank_row_above, (INDEX, S_INDEX, "row 1"), ("NAICS31", "none")),
         (empty_sheet, (REFERENCES, S_REFERENCES, "row 1"), ("none",)),
         (put("titles", 4, 1, "11A"), (CODES, S_CODES, "row 4"), ("'11A'", "no hierarchy")),
         (put("titles", 4, 1, 1111111), (CODES, S_CODES, "row 4"), ("1111111", "no hierarchy")),
