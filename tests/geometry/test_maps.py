@@ -189,6 +189,22 @@ def test_centroid_laws(c: float) -> None:
 
 
 @curvatures
+def test_centroids_of_segments_are_those_of_their_groups(c: float) -> None:
+    v = torch.cat([tangents([0.0, 1.0, 12.0, 12.0], 4, 0), tangents([3.0, 6.0, 9.0], 4, 1)])
+    v.requires_grad_()
+    weights = torch.linspace(0.1, 2.0, 7, dtype=torch.float64)
+    segment = torch.tensor([2, 0, 1, 1, 0, 1, 0])
+    points = lorentz.expmap0(v, c)
+    found = lorentz.segment_centroid(points, weights, segment, 3, c)
+    groups = [(segment == i).nonzero()[:, 0] for i in range(3)]
+    expected = torch.stack([lorentz.centroid(points[g], weights[g], c) for g in groups])
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-25)
+    (gradient,) = torch.autograd.grad(found.sum(), v, retain_graph=True)
+    (reference,) = torch.autograd.grad(expected.sum(), v)
+    torch.testing.assert_close(gradient, reference, rtol=1e-9, atol=1e-12)
+
+
+@curvatures
 def test_centroid_of_opposite_points_is_the_origin(c: float) -> None:
     v = tangents([2.0], 3, 0)
     x = lorentz.expmap0(torch.cat([v, -v]), c).requires_grad_()
