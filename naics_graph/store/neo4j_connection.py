@@ -215,8 +215,10 @@ def explain(error: Neo4jError | DriverError, user: str) -> tuple[str, str]:
             f"the server refuses the password of user {user!r}",
             "set NEO4J_USERNAME and NEO4J_PASSWORD (environment or .env)",
         )
+    first = said.partition("\n")[0] or repr(error)
     if isinstance(error, ServiceUnavailable | SessionExpired):
-        return f"no Neo4j server answers: {said.splitlines()[0] if said else error!r}", START
-    return f"the server refuses: {said or error!r} ({code or type(error).__name__})", (
-        "look at the server's log; if the query is one of ours, report it"
+        return f"no Neo4j server answers: {first}", START
+    return (
+        f"the server refuses: {first} ({code or type(error).__name__})",
+        "look at the server's log; if the query is one of ours, report it",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import stat
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.neo4j_server import Neo4jServer, run_script
+from tests.neo4j_server import SCRIPT, Neo4jServer, run_script
 
 PASSWORD = '-it\'s "odd" \\ $HOME'
 FALSE_JAVA = """#!/bin/sh
@@ -91,7 +92,7 @@ def test_a_password_is_generated_once(tmp_path: Path, java: Path) -> None:
     assert len(passwords) == 1
 
 
-@pytest.mark.parametrize("password", ["short", "with\nline end"])
+@pytest.mark.parametrize("password", ["tiny 7!", "with\nline end"])
 def test_a_password_that_cannot_be_is_refused(tmp_path: Path, java: Path, password: str) -> None:
     done = start(tmp_path, java, password=password)
     assert done.returncode == 4
@@ -113,15 +114,30 @@ def test_a_server_that_dies_is_reported_with_its_words(tmp_path: Path, java: Pat
     assert "console.log" in done.stderr
 
 
-def test_java_that_is_too_old_is_named(tmp_path: Path) -> None:
-    done = start(tmp_path, make_java(tmp_path / "old", 8), "--line", "9999")
-    assert done.returncode == 2, "an unknown line is a usage error"
-    old = make_java(tmp_path / "older", 11)
-    done = start(tmp_path, old, "--line", "5.26", path=str(old / "bin"))
-    if done.returncode == 4 and "Java" in done.stderr and "found, but" in done.stderr:
-        assert f"Java 11 at {(old / 'bin' / 'java').resolve()}" in done.stderr
-        assert "Java 17 or newer for Neo4j 5.26" in done.stderr
-        assert "JAVA_HOME" in done.stderr
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ([], "no Java found"),
+        ([(11, Path("/opt/jdk-11/bin/java"))], "Java 11 at /opt/jdk-11/bin/java"),
+    ],
+)
+def test_java_that_is_absent_or_too_old_is_named(
+    monkeypatch: pytest.MonkeyPatch, found: list[tuple[int, Path]], said: str
+) -> None:
+    script = runpy.run_path(str(SCRIPT))
+    choose = script["choose"]
+    monkeypatch.setitem(choose.__globals__, "find_java", lambda: found)
+    with pytest.raises(script["RefusedError"]) as caught:
+        choose(("2026", "5.26"))
+    assert said in str(caught.value)
+    assert "Java 21 or newer for Neo4j 2026 or Java 17 or newer for Neo4j 5.26" in str(caught.value)
+    assert "set JAVA_HOME" in str(caught.value)
+
+
+def test_an_unknown_line_is_a_usage_error(tmp_path: Path, java: Path) -> None:
+    done = start(tmp_path, java, "--line", "9999")
+    assert done.returncode == 2
+    assert "give auto, 2026 or 5.26" in done.stderr
 
 
 def test_the_newest_line_a_java_can_run_is_taken(tmp_path: Path) -> None:
