@@ -151,7 +151,7 @@ def tracked_files() -> list[Path]:
 
 
 FORBIDDEN = re.compile(
-    rb"(?<![\w.])/(?:work|root|home/\w+)/|[A-Z]:\\\\?Users"
+    rb"(?<![\w.])/(?:work|root)/|[A-Z]:\\\\?Users"
     rb"|\b(?:pypi|pythonhosted|maven|npmjs)\.org\b|\bcrates\.io\b"
     rb"|\b(?:proxy\.golang|deb\.debian|download\.pytorch)\.org\b"
 )
