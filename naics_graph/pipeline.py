@@ -361,7 +361,11 @@ class _Stages:
             data_sha256=data,
             metrics=dict(metrics),
         )
-        self.store.publish(info, embedding_rows(codes, points, contrast.curvature))
+        if any(known.id == info.id for known in self.store.embedding_sets()):
+            # A run resumed after its write-back: the same weights gave the same points.
+            self.store.activate_set(info.id)
+        else:
+            self.store.publish(info, embedding_rows(codes, points, contrast.curvature))
 
     def _measure(self, stage: Stage, *, tree: bool) -> dict[str, float]:
         """Retrieval of the held-out texts and, with `tree`, the tree figures, after a stage."""

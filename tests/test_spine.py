@@ -46,7 +46,7 @@ def with_entries(taxonomy: Taxonomy) -> Taxonomy:
         "722511": ["bistro with waiters", "table service diner", "family restaurant, seated"],
     }
     entries = tuple(
-        IndexEntry(f"own:{code}:{i}", text, code, role=role)
+        IndexEntry(f"2022:own:{code}:{i}", text, code, role=role)
         for code, texts in phrases.items()
         for i, (text, role) in enumerate(
             zip(texts, [Role.EXAMPLES, Role.TRAINING, Role.VALIDATION, Role.TRAINING], strict=False)
