@@ -46,8 +46,9 @@ PUBLIC: tuple[tuple[str, tuple[str, ...]], ...] = (
 def render_cli() -> str:
     """The commands, their arguments and options, as `naics-graph --help` tells them."""
     import typer
-    from naics_graph.cli import app
     from typer.cli import get_docs_for_click
+
+    from naics_graph.cli import app
 
     command = typer.main.get_command(app)
     # Any: typer carries a copy of click and its annotations name both.

@@ -75,4 +75,3 @@ def kinship(answer: Sequence[PathStep], origin: Sequence[PathStep]) -> str:
     if meet.code == origin[-1].code:
         return f"below it in the tree, {steps}"
     return f"both under {meet.code} {meet.title}, {steps} in the tree"
-
