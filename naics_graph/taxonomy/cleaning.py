@@ -23,7 +23,6 @@ _EXAMPLES: Final = re.compile(r"^[ \t]*Illustrative Examples?[ \t]*:", re.IGNORE
 _REFERENCES: Final = re.compile(
     r"^[ \t]*Cross[- ]?References?[ \t]*[.:]", re.IGNORECASE | re.MULTILINE
 )
-_HTML_BREAK: Final = re.compile(r"\s*<br\s*/?>\s*", re.IGNORECASE)
 _HTML_ITEM: Final = re.compile(r"</?(?:dt|dd|dl|li|ul|tr|table|p)\b[^>]*>", re.IGNORECASE)
 _HTML_TAG: Final = re.compile(r"</?[a-z][a-z0-9]*\b[^>]*>", re.IGNORECASE)
 _BLANK_LINES: Final = re.compile(r"\n{2,}")
@@ -72,8 +71,7 @@ def _clean_text(text: str) -> str:
 
 
 def _strip_html(text: str) -> str:
-    text = _HTML_ITEM.sub("\n", _HTML_BREAK.sub(" ", text))
-    return html.unescape(_HTML_TAG.sub(" ", text))
+    return html.unescape(_HTML_TAG.sub(" ", _HTML_ITEM.sub("\n", text)))
 
 
 def _example_lines(section: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Final
 from naics_graph.taxonomy.cleaning import one_line
 from naics_graph.taxonomy.model import Exclusion, Taxonomy
 
-_CODE: Final = r"(?:\d{2}-\d{2}|\d{2,6})(?![\d-])"
+_CODE: Final = r"(?:\d{2}-\d{2}|\d{2,6})(?!\d|-\d)"
 _NAMED: Final = re.compile(
     r"\b(?:Sectors?|Subsectors?|Industry Groups?|Industry|Industries)\s+"
     rf"({_CODE}(?:(?:,? (?:and|or) |, ){_CODE})*)"
