@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .common import DatabaseOption, QuietOption, note, print_table, progress
 from .search import print_hits
 from .train import print_report
+
+if TYPE_CHECKING:
+    from naics_graph.search.catalogue import Value
 
 TEXT = "mobile dog grooming"
 
@@ -40,7 +43,12 @@ def quickstart(
         print_hits(found.results)
         best = found.results[0]
         sector = best.path[0].code
-        parameters = {"vintage": "2022", "code": best.code, "within": sector, "limit": 5}
+        parameters: dict[str, Value] = {
+            "vintage": "2022",
+            "code": best.code,
+            "within": sector,
+            "limit": 5,
+        }
         cypher = hybrid_query(handle.store.dialect, "nearest_under")
         note(f"\n{cypher.text}", quiet=quiet)
         rows = run_hybrid(handle.store, "nearest_under", parameters)

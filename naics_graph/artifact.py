@@ -188,17 +188,17 @@ class Artifact:
         stage = stage or self.published
         vectors = torch.from_numpy(self._backbone().encode(list(texts), progress))
         if stage == "encode":
-            return vectors.double().numpy()  # type: ignore[no-any-return]
+            return vectors.double().numpy()
         channel = torch.full((len(vectors),), QUERY_CHANNEL)
         with torch.no_grad():
             image = self._text_map(*query_features(vectors, channel))
             if stage == "mixture":
                 fused = torch.nn.functional.normalize(image.fused.double(), dim=1)
-                return fused.numpy()  # type: ignore[no-any-return]
+                return fused.numpy()
             point = lorentz.expmap0(image.tangent, self.curvature)
             if stage == "refine":
                 point = self._network.refine_queries(point)
-        return point.numpy()  # type: ignore[no-any-return]
+        return point.numpy()
 
     def scores(
         self, stage: Stage, texts: Sequence[str], progress: Progress | None = None
@@ -206,7 +206,7 @@ class Artifact:
         """(q, n) similarity of texts and codes: cosine, or minus the geodesic distance."""
         queries = torch.from_numpy(self.encode(texts, stage, progress))
         codes = torch.from_numpy(self.points(stage))
-        return stage_scores(stage, queries, codes, self.curvature).numpy()  # type: ignore[no-any-return]
+        return stage_scores(stage, queries, codes, self.curvature).numpy()
 
     def _backbone(self) -> Backbone | CachedBackbone:
         if self._encoder is None:

@@ -349,7 +349,12 @@ class _Stages:
         )
         residual = self.space.known_residual()
         write_artifact(
-            self.opened.artifact, config, self.space.text_map, residual, self.network, self.codes
+            self.opened.artifact,
+            config,
+            self.space.text_map,
+            residual,
+            self.network,
+            {str(stage): points for stage, points in self.codes.items()},
         )
         info = EmbeddingSetInfo(
             id=self.opened.id,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 """Texts to unit vectors, one row each."""
 
 Matrix = NDArray[np.float64]
-Vectors = csr_matrix | NDArray[np.float32]
+Vectors: TypeAlias = "csr_matrix | NDArray[np.float32]"
 
 _BLOCK = 512
 """Queries scored at once against all neighbours: 60 MB for 14,000 of them."""

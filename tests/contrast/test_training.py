@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,17 +29,19 @@ WIDTH = 24
 class RandomEncoder:
     """Unit vectors that depend on the text alone."""
 
-    hidden_size = WIDTH
+    @property
+    def hidden_size(self) -> int:
+        return WIDTH
 
     def encode(
         self,
-        texts: list[str] | tuple[str, ...],
+        texts: Sequence[str],
         progress: Progress | None = None,  # noqa: ARG002  (the protocol's argument)
     ) -> NDArray[np.float32]:
         rows = [np.random.default_rng(list(text.encode())).standard_normal(WIDTH) for text in texts]
         matrix = np.array(rows).reshape(-1, WIDTH)
         unit = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-9)
-        return unit.astype(np.float32)
+        return np.asarray(unit, dtype=np.float32)
 
 
 def small_taxonomy() -> Taxonomy:

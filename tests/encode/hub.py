@@ -30,7 +30,7 @@ class Hub:
             def do_GET(self) -> None:
                 hub._answer(self, body=True)
 
-            def log_message(self, *_: object) -> None:  # type: ignore[override]
+            def log_message(self, *_: object) -> None:
                 """Stay silent."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -111,7 +111,7 @@ def test_load_balance_by_hand_with_counts_of_a_larger_batch() -> None:
 def test_load_balance_learns_through_probabilities_alone() -> None:
     routing = torch.tensor([[0.7, 0.3]], requires_grad=True)
     counts = torch.tensor([3.0, 1.0], requires_grad=True)
-    load_balance_loss(routing, counts).backward()
+    load_balance_loss(routing, counts).backward()  # type: ignore[no-untyped-call]
     assert counts.grad is None
     torch.testing.assert_close(routing.grad, torch.tensor([[1.5, 0.5]]))
 

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import torch
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from transformers import BertConfig, BertModel, BertTokenizerFast  # type: ignore[attr-defined]
 
 from naics_graph.artifact import Artifact, ArtifactConfig, write_artifact
 from naics_graph.encode.backbone import BackboneConfig, load_backbone

@@ -113,7 +113,8 @@ def test_nothing_is_created_before_the_first_write(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "naics.lbug"
     with LadybugStore(path) as store:
         assert store.load(sample(), dry_run=True).created
-        assert store.vintages() == store.migrations() == store.embedding_sets() == []
+        assert store.vintages() == store.migrations() == []
+        assert store.embedding_sets() == []
         assert store.counts()["Industry"] == 0
         assert not (tmp_path / "a").exists()
         store.load(sample())

@@ -6,6 +6,7 @@ import dataclasses
 import pickle
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import neo4j
 import numpy as np
@@ -160,7 +161,7 @@ def test_a_read_query_that_writes_is_refused(
     modes = list[str]()
     session = neo4j.Driver.session
 
-    def spy(driver: neo4j.Driver, **options: object) -> neo4j.Session:
+    def spy(driver: neo4j.Driver, **options: Any) -> neo4j.Session:
         assert options["database"] == "neo4j", "a session must name its database"
         modes.append(str(options.get("default_access_mode", "WRITE")))
         return session(driver, **options)

@@ -141,7 +141,10 @@ def test_a_code_marked_missing_is_not_marked_again_and_returns_as_an_update() ->
 
 
 def test_diff_rows_by_hand() -> None:
-    rows = [{"key": k, "hash": h, "position": i} for i, (k, h) in enumerate(["ax", "by", "cz"])]
+    rows = [
+        {"key": k, "hash": h, "position": i}
+        for i, (k, h) in enumerate([("a", "x"), ("b", "y"), ("c", "z")])
+    ]
     diff = diff_rows(rows, {"a": Stored("x", 0), "b": Stored("old", 1), "d": Stored("w", 2)})
     assert [r["key"] for r in diff.created] == ["c"]
     assert [r["key"] for r in diff.updated] == ["b"]
