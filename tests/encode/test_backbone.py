@@ -109,7 +109,8 @@ def test_no_texts_give_no_rows(tiny: Backbone) -> None:
 
 def test_broken_characters_are_read_as_unknown_ones(tiny: Backbone) -> None:
     broken, question = tiny.encode(["dog \udce9 mills", "dog ? mills"])
-    np.testing.assert_array_equal(broken, question)
+    # Rows of one batch may differ in their last digits, whatever the text.
+    np.testing.assert_allclose(broken, question, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("wrong", [None, 541511, float("nan"), b"dog"])
