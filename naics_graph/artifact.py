@@ -28,8 +28,8 @@ from naics_graph.encode.text_map import TextMap, TextMapConfig
 from naics_graph.errors import ArtifactMismatchError
 from naics_graph.geometry import lorentz
 from naics_graph.refine.network import HGCNConfig, RefineNetwork
-from naics_graph.runs import replacing, save_tensors, write_json
-from naics_graph.store.contract import Progress
+from naics_graph.runs import replacing, save_tensors, tensors_below, write_json
+from naics_graph.store.contract import EmbeddingSetInfo, Progress
 from naics_graph.taxonomy.model import CHANNELS
 
 Stage = Literal["encode", "mixture", "contrast", "refine"]
@@ -130,8 +130,8 @@ class Artifact:
         text_map = TextMap(config.map, config.features)
         network = RefineNetwork(config.refine, config.map.dim, config.curvature)
         try:
-            text_map.load_state_dict(_below("text_map.", tensors))
-            network.load_state_dict(_below("refine.", tensors))
+            text_map.load_state_dict(tensors_below("text_map.", tensors))
+            network.load_state_dict(tensors_below("refine.", tensors))
         except RuntimeError as error:
             raise ArtifactMismatchError(
                 f"the weights do not fit the configuration: {error}",
@@ -139,6 +139,25 @@ class Artifact:
                 do="train again with `naics-graph train`",
             ) from error
         return cls(folder, config, text_map, network, points, cache)
+
+    @classmethod
+    def of_set(cls, info: EmbeddingSetInfo, runs: Path, cache: Path | None = None) -> Artifact:
+        """The model an embedding set was published with, from the folder of runs.
+
+        Raises:
+            ArtifactMismatchError: it is not there, cannot be read, or is not the one published.
+        """
+        folder = runs / info.id / "artifact"
+        artifact = cls.load(folder, cache)
+        if artifact.model_sha256 != info.model_sha256:
+            raise ArtifactMismatchError(
+                f"the model has sha256 {artifact.model_sha256[:12]}…, the active set {info.id} "
+                f"was published with {info.model_sha256[:12]}…",
+                where=str(folder),
+                do="train again, or activate a set whose run is here with "
+                "`naics-graph sets activate ID`",
+            )
+        return artifact
 
     @property
     def curvature(self) -> float:
@@ -229,10 +248,6 @@ def stage_scores(stage: Stage, queries: Tensor, codes: Tensor, curvature: float)
     if stage in ("encode", "mixture"):
         return queries @ codes.T
     return -lorentz.pairwise_distance(queries, codes, curvature)
-
-
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _card(config: ArtifactConfig) -> str:

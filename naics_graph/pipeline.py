@@ -228,9 +228,9 @@ class _Stages:
             **self._measure("mixture", tree=False),
             **routing_metrics(routing, labels, self.config.contrast.map.mixture.top_k),
         }
-        contrast = self._measure("contrast", tree=True)
         return (
-            StageReport("contrast", seconds, True, contrast),
+            # The trainer measures after its last epoch.
+            StageReport("contrast", seconds, True, trainer.measured),
             # Experts, router and map learn together: their time is stage 3's.
             StageReport("mixture", 0.0, True, mixture, "trained within stage 3"),
         )

@@ -58,6 +58,11 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         save_file({name: value.detach().contiguous() for name, value in tensors.items()}, temporary)
 
 
+def tensors_below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names start with `prefix`, without it."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """State after a whole number of epochs of one stage."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.objective import Objective, ObjectiveConfig
@@ -21,7 +20,7 @@ from naics_graph.contrast.optimisation import (
 )
 from naics_graph.contrast.space import CodeSpace
 from naics_graph.encode.text_map import TextMapConfig
-from naics_graph.runs import Run
+from naics_graph.runs import Run, tensors_below
 from naics_graph.store.contract import Progress
 
 STAGE = "contrast"
@@ -174,14 +173,10 @@ class ContrastTrainer:
         checkpoint = self.run.latest_checkpoint(STAGE)
         if checkpoint is None:
             return 0
-        self.space.load_state_dict(_below("space.", checkpoint.tensors))
-        restore_optimiser(self.optimiser, _below("adam.", checkpoint.tensors))
+        self.space.load_state_dict(tensors_below("space.", checkpoint.tensors))
+        restore_optimiser(self.optimiser, tensors_below("adam.", checkpoint.tensors))
         self.measured = dict(checkpoint.state["measured"])
         return checkpoint.epoch
-
-
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _groups(space: CodeSpace, config: ContrastConfig) -> list[dict[str, Any]]:

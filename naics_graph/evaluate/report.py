@@ -109,17 +109,8 @@ def active_set(store: GraphStore, vintage: str) -> EmbeddingSetInfo | None:
 def _load_model(active: EmbeddingSetInfo) -> Model:
     from naics_graph import settings
     from naics_graph.artifact import Artifact
-    from naics_graph.errors import ArtifactMismatchError
 
-    folder = settings.runs_dir() / active.id / "artifact"
-    artifact = Artifact.load(folder, settings.vectors_dir())
-    if artifact.model_sha256 != active.model_sha256:
-        raise ArtifactMismatchError(
-            f"the model here is not the one of the embedding set {active.id}",
-            where=str(folder),
-            do="train again with `naics-graph train`, or activate a set whose run is here",
-        )
-    return artifact
+    return Artifact.of_set(active, settings.runs_dir(), settings.vectors_dir())
 
 
 def _baseline_rows(taxonomy: Taxonomy, bench: Bench, progress: Progress | None) -> list[SystemRow]:

@@ -27,7 +27,7 @@ from naics_graph.refine.objective import (
 )
 from naics_graph.refine.pyg import HeteroData, NodeLoader
 from naics_graph.refine.sampler import LeaveOneOut, SubgraphSampler
-from naics_graph.runs import Run
+from naics_graph.runs import Run, tensors_below
 from naics_graph.store.contract import GraphExport, Progress
 from naics_graph.taxonomy.tree import Tree
 
@@ -262,18 +262,14 @@ class _Trainer:
         checkpoint = self.run.latest_checkpoint(STAGE)
         if checkpoint is None:
             return 0
-        self.network.load_state_dict(_below("network.", checkpoint.tensors))
-        self.objective.load_state_dict(_below("objective.", checkpoint.tensors))
-        restore_optimiser(self.optimiser, _below("adam.", checkpoint.tensors))
+        self.network.load_state_dict(tensors_below("network.", checkpoint.tensors))
+        self.objective.load_state_dict(tensors_below("objective.", checkpoint.tensors))
+        restore_optimiser(self.optimiser, tensors_below("adam.", checkpoint.tensors))
         self.history = list(checkpoint.state["history"])
         return checkpoint.epoch
 
     def _seed(self, epoch: int) -> int:
         return self.seed * 100_003 + epoch
-
-
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _groups(

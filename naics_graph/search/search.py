@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from naics_graph.errors import ArtifactMismatchError, DatabaseError, UsageError
+from naics_graph.errors import DatabaseError, UsageError
 from naics_graph.geometry import lorentz
 from naics_graph.search.results import Hit, PathStep, SearchResult, SimilarResult, score_of
 from naics_graph.search.why import evidence_for, kinship
@@ -247,17 +247,7 @@ class Searcher:
         from naics_graph.artifact import Artifact
 
         if self._model is None or self._model[0] != info.id:
-            folder = self.runs / info.id / "artifact"
-            artifact = Artifact.load(folder, self.cache)
-            if artifact.model_sha256 != info.model_sha256:
-                raise ArtifactMismatchError(
-                    f"the model has sha256 {artifact.model_sha256[:12]}…, the active set {info.id} "
-                    f"was published with {info.model_sha256[:12]}…",
-                    where=str(folder),
-                    do="train again, or activate a set whose run is here with "
-                    "`naics-graph sets activate ID`",
-                )
-            self._model = (info.id, artifact)
+            self._model = (info.id, Artifact.of_set(info, self.runs, self.cache))
         return self._model[1]
 
     def _stored_point(self, info: EmbeddingSetInfo, row: Row) -> NDArray[np.float64]:
