@@ -5,16 +5,12 @@
 // :param code => '541511';
 // :param other => '611420';
 // :param level => 6;
-// :param candidates => 100;
 // :param limit => 5;
 MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
 MATCH (x:Industry {key: $vintage + ':' + $code})
 MATCH (y:Industry {key: $vintage + ':' + $other})
-CALL db.index.vector.queryNodes('industry_knn', $candidates,
-  [i IN range(0, size(x.knn) - 1) | CASE WHEN i = 0 THEN -x.embedding[0] - y.embedding[0]
-     WHEN i < size(x.embedding) THEN x.embedding[i] + y.embedding[i] ELSE 0.0 END]) YIELD node AS z
-WITH active, x, y, z
-WHERE z.vintage = $vintage AND z.level = $level AND z <> x AND z <> y AND NOT z.missing
+MATCH (z:Industry {vintage: $vintage, level: $level})
+WHERE z.key <> x.key AND z.key <> y.key AND z.embedding IS NOT NULL AND NOT z.missing
 WITH active, z,
      -active.curvature * reduce(total = -2.0 * x.embedding[0] * y.embedding[0],
          i IN range(0, size(x.embedding) - 1) | total + x.embedding[i] * y.embedding[i]) AS cosh_xy,

@@ -4,15 +4,11 @@
 // :param vintage => '2022';
 // :param code => '812910';
 // :param entries => 3;
-// :param candidates => 50;
 // :param limit => 5;
 MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
 MATCH (origin:Industry {key: $vintage + ':' + $code})
-CALL db.index.vector.queryNodes('industry_knn', $candidates,
-  [i IN range(0, size(origin.knn) - 1) | CASE WHEN i = 0 THEN -origin.embedding[0]
-     WHEN i < size(origin.embedding) THEN origin.embedding[i] ELSE 0.0 END]) YIELD node AS near
-WITH active, origin, near
-WHERE near.vintage = $vintage AND near <> origin AND NOT near.missing AND near.level = 6
+MATCH (near:Industry {vintage: $vintage, level: 6})
+WHERE near.key <> origin.key AND near.embedding IS NOT NULL AND NOT near.missing
 WITH active, near,
      -active.curvature * reduce(total = -2.0 * origin.embedding[0] * near.embedding[0],
          i IN range(0, size(origin.embedding) - 1) | total + origin.embedding[i] * near.embedding[i]) AS cosh

@@ -3,7 +3,7 @@
 // Dialect: Neo4j 5.26 and newer
 // :param vintage => '2022';
 // :param within => '44-45';
-// :param candidates => 100;
+// :param candidates => 300;
 // :param limit => 10;
 MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
 MATCH (:Industry {key: $vintage + ':' + $within})-[:HAS_CHILD*0..4]->(member:Industry {level: 6})

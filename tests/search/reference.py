@@ -68,14 +68,18 @@ def near_but_outside(world: World, *, within: str, limit: int) -> Rows:
     ]
 
 
-def sector_confusions(world: World, *, radius: float, limit: int) -> Rows:
-    found: dict[tuple[str, str], list[float]] = {}
+def sector_confusions(world: World, *, closest: int, limit: int) -> Rows:
     leaves = sorted(code for code in world.index.codes if len(code) == 6)
-    for i, a in enumerate(leaves):
-        for b in leaves[i + 1 :]:
-            one, other = world.index.path(a)[0], world.index.path(b)[0]
-            if one != other and world.between(a, b) <= radius:
-                found.setdefault((one, other), []).append(world.between(a, b))
+    sector = {code: world.index.path(code)[0] for code in leaves}
+    pairs = sorted(
+        (world.between(a, b), a, b)
+        for i, a in enumerate(leaves)
+        for b in leaves[i + 1 :]
+        if sector[a] != sector[b]
+    )
+    found: dict[tuple[str, str], list[float]] = {}
+    for distance, a, b in pairs[:closest]:
+        found.setdefault((sector[a], sector[b]), []).append(distance)
     rows: Rows = [
         {
             "sector": one,
@@ -83,11 +87,11 @@ def sector_confusions(world: World, *, radius: float, limit: int) -> Rows:
             "other": other,
             "other_title": _title(world, other),
             "pairs": len(distances),
-            "closest": min(distances),
+            "min_distance": min(distances),
         }
         for (one, other), distances in found.items()
     ]
-    return sorted(rows, key=lambda row: (-row["pairs"], row["closest"]))[:limit]
+    return sorted(rows, key=lambda row: (-row["pairs"], row["min_distance"]))[:limit]
 
 
 def entries_of_neighbours(world: World, *, code: str, entries: int, limit: int) -> Rows:

@@ -18,7 +18,7 @@ PARAMETERS: dict[str, dict[str, Value]] = {
     "closest_exclusions": {"limit": 12},
     "siblings": {"code": "44111", "limit": 5},
     "near_but_outside": {"within": "441", "limit": 100},
-    "sector_confusions": {"radius": 1.5, "limit": 10},
+    "sector_confusions": {"closest": 120, "limit": 10},
     "entries_of_neighbours": {"code": CODE, "entries": 2, "limit": 4},
     "radius_outliers": {"limit": 20},
     "subtree_spread": {"level": 3, "limit": 5},
