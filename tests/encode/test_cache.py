@@ -160,13 +160,19 @@ def test_small_segments_are_merged_and_nothing_is_lost(tiny: Backbone, tmp_path:
     np.testing.assert_allclose(vectors, tiny.encode(texts), atol=1e-6)
 
 
-def test_a_merge_keeps_what_others_wrote_meanwhile(tiny: Backbone, tmp_path: Path) -> None:
-    texts = sorted(set(some_texts(60)))
+def test_a_merge_keeps_what_others_wrote_meanwhile(
+    tiny: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_module, "_MOST_SEGMENTS", 1)
     one, other = CachedBackbone(tiny, tmp_path), CachedBackbone(tiny, tmp_path)
-    for mine, theirs in zip(texts[::2], texts[1::2], strict=False):
-        one.encode([mine])
-        other.encode([theirs])
-    assert Counting(tiny, tmp_path).count(texts)[1] <= len(texts) % 2
+
+    def write(_what: str, _done: int, _total: int) -> None:
+        other.encode(["wheat farming"])
+
+    # The other writes while this one encodes, after it last looked into the folder.
+    one.encode(["steel mills"], write)
+    assert len(segments(tmp_path)) == 1
+    assert Counting(tiny, tmp_path).count(["wheat farming", "steel mills"])[1] == 0
 
 
 def test_writers_at_the_same_time(

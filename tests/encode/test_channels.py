@@ -286,7 +286,7 @@ def test_hiding_texts_equals_never_having_had_them(taxonomy: Taxonomy, hidden: s
 
 def test_hiding_leaves_the_features_themselves_alone() -> None:
     features = features_of(ChannelTexts.of(SMALL))
-    before, mask = features.full()
+    before, mask = (tensor.clone() for tensor in features.full())
     hidden, _ = features.without([0, 1, 2])
     hidden.zero_()
     features.full()[0].zero_()

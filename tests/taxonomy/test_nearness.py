@@ -59,15 +59,16 @@ def test_jaccard_is_a_similarity(a: str, b: str) -> None:
 
 
 def test_the_limit_itself_is_near() -> None:
-    """18 shared of 20 is 9/10 exactly; 17 of 19 is below."""
-    letters = string.ascii_lowercase
-    twenty = letters[:20]
-    assert len(trigrams(twenty)) == 20
-    nineteen = frozenset(list(trigrams(twenty))[:18])
-    assert jaccard(trigrams(twenty), nineteen) == 0.9
-    assert jaccard(frozenset("abcdefghijklmnopqrs"), frozenset("abcdefghijklmnopq")) < 0.9
+    """Of n and n + 1 different characters, n - 1 of n + 2 trigrams are shared: 9/10 at n = 28."""
+    characters = string.ascii_lowercase + string.digits
+    at, below = characters[:28], characters[:27]
+    assert jaccard(trigrams(at), trigrams(characters[:29])) == 27 / 30
+    assert nearly_equal(at, characters[:29])
+    assert not nearly_equal(below, at)
+    assert at in NearIndex([characters[:29]])
+    assert characters[:29] in NearIndex([at])
+    assert below not in NearIndex([at])
     assert nearly_equal("Rye farming!", "rye-FARMING")
-    assert not nearly_equal("Rye farming", "Oat farming")
 
 
 @settings(deadline=None, max_examples=60)
