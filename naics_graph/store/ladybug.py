@@ -11,9 +11,9 @@ import contextlib
 import datetime
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -38,7 +38,11 @@ from naics_graph.store.reading import ReadingStore, read_plan
 from naics_graph.taxonomy.model import LEVELS, Taxonomy, key_of, level_of
 
 T = TypeVar("T")
-NO_CODE = ""
+
+Paths = Mapping[str, tuple[tuple[str, str], ...]]
+"""Code and title of every step from the sector down to a code, by code."""
+FEW: Final = 11
+"""The limit written in nearest.cypher."""
 LOCK_TIMEOUT = 5.0
 
 
@@ -65,6 +69,7 @@ class LadybugStore(ReadingStore):
         self._opened: Opened | None = None
         self._seen: Fingerprint | None = None
         self._inside = 0
+        self._paths: dict[str, Paths] = {}
         if read_only and self._file.fingerprint is None:
             raise DatabaseError(
                 "there is no database", where=self.location, do="run `naics-graph load` first"
@@ -83,6 +88,7 @@ class LadybugStore(ReadingStore):
     def close(self) -> None:
         with self._guard:
             opened, self._opened, self._seen = self._opened, None, None
+            self._paths.clear()
             if opened is not None:
                 opened.close()
 
@@ -214,33 +220,38 @@ class LadybugStore(ReadingStore):
             return _rows(database, query, **parameters)
 
     def nearest(self, request: NearestRequest) -> list[Neighbour]:
+        # One more, for the code to leave out: the scan is quicker without asking.
+        limit = request.limit + (request.exclude is not None)
         parameters: dict[str, Any] = {
             "levels": list(LEVELS) if request.level is None else [request.level],
-            "exclude": request.exclude or NO_CODE,
             "knn": np.asarray(request.knn_query, dtype=np.float64).tolist(),
-            "limit": request.limit,
         }
         with self._one_state():
-            if request.within is None:
-                found = self.run("nearest", vintage=request.vintage, **parameters)
-            else:
+            if request.within is not None:
                 within = key_of(request.vintage, request.within)
-                found = self.run("nearest_within", within=within, **parameters)
-            if not found and not self.run("active_set", vintage=request.vintage):
+                rows = self.run("nearest_within", within=within, limit=limit, **parameters)
+            elif limit <= FEW:
+                rows = self.run("nearest", vintage=request.vintage, **parameters)
+            else:
+                rows = self.run("nearest_many", vintage=request.vintage, limit=limit, **parameters)
+            if not rows and not self.run("active_set", vintage=request.vintage):
                 raise sets.no_active_set(request.vintage, self.location)
-        return [self._neighbour(row, request) for row in found]
+            paths = self._paths_of(request.vintage)
+        kept = [row for row in rows if row["code"] != request.exclude][: request.limit]
+        return [self._neighbour(row, request, paths) for row in kept]
 
-    def _neighbour(self, row: Row, request: NearestRequest) -> Neighbour:
+    def _neighbour(self, row: Row, request: NearestRequest, paths: Paths) -> Neighbour:
         embedding = np.array(row["embedding"], dtype=np.float64)
-        sets.check_dims(embedding, request.point, row["embedding_set"], self.location)
-        return Neighbour(
-            code=row["code"],
-            title=row["title"],
-            level=row["level"],
-            embedding=embedding,
-            embedding_set=row["embedding_set"],
-            path=tuple(sorted(zip(row["codes"], row["titles"], strict=True), key=_height)),
-        )
+        sets.check_dims(len(embedding) - 1, request.point, row["embedding_set"], self.location)
+        code = row["code"]
+        path = paths[code]
+        return Neighbour(code, path[-1][1], level_of(code), embedding, row["embedding_set"], path)
+
+    def _paths_of(self, vintage: str) -> Paths:
+        """The paths of all codes of a vintage, read once of every state of the file."""
+        if vintage not in self._paths:
+            self._paths[vintage] = _paths(self.run("nearest_paths", vintage=vintage))
+        return self._paths[vintage]
 
     def _steady(self, vintage: str, read: Callable[[Row], T]) -> T:
         with self._one_state():
@@ -323,5 +334,12 @@ def _apply(database: Opened, migration: Migration, *, record: bool) -> None:
         database.execute(_query("record_migration"), {"name": migration.name, "applied": now})
 
 
-def _height(step: tuple[str, str]) -> tuple[int, str]:
-    return level_of(step[0]), step[0]
+def _paths(rows: Sequence[Row]) -> Paths:
+    by_code = {row["code"]: row for row in rows}
+
+    def path(code: str) -> tuple[tuple[str, str], ...]:
+        row = by_code[code]
+        above = path(row["parent"]) if row["parent"] in by_code else ()
+        return (*above, (code, row["title"]))
+
+    return {code: path(code) for code in by_code}

@@ -18,7 +18,7 @@ from naics_graph.store.neo4j_connection import Connection
 from naics_graph.store.queries import load_query
 from naics_graph.taxonomy.model import LEVELS, key_of
 
-LEAST_FETCH: Final = 50
+LEAST_FETCH: Final = 100
 OVER_FETCH: Final = 5
 """The index is asked for this many times the limit, and no fewer than LEAST_FETCH."""
 GROWTH: Final = 4
@@ -97,13 +97,7 @@ def _consistent(row: Row) -> bool:
 
 def _neighbour(row: Row, request: NearestRequest, location: str) -> Neighbour:
     embedding = np.array(row["embedding"], dtype=np.float64)
-    if embedding.shape != request.point.shape:
-        raise DatabaseError(
-            f"the set {row['embedding_set']} has {len(embedding) - 1} dimensions, the point "
-            f"{len(request.point) - 1}",
-            where=location,
-            do="ask with a point of the active set's own model",
-        )
+    sets.check_dims(len(embedding) - 1, request.point, row["embedding_set"], location)
     return Neighbour(
         code=row["code"],
         title=row["title"],

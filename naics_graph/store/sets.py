@@ -103,17 +103,15 @@ def check_loaded(info: EmbeddingSetInfo, codes: Sequence[str], loaded: set[str])
         )
 
 
-def check_dims(
-    stored: NDArray[np.float64], point: NDArray[np.float64], set_id: str, location: str
-) -> None:
-    """Refuse to compare a point with a set of other dimensions.
+def check_dims(dims: int, point: NDArray[np.float64], set_id: str, location: str) -> None:
+    """Refuse to compare a point (d+1,) with a set of other dimensions.
 
     Raises:
-        DatabaseError: their lengths differ.
+        DatabaseError: `dims` is not d.
     """
-    if stored.shape != point.shape:
+    if dims != len(point) - 1:
         raise DatabaseError(
-            f"the set {set_id} has {len(stored) - 1} dimensions, the point {len(point) - 1}",
+            f"the set {set_id} has {dims} dimensions, the point {len(point) - 1}",
             where=location,
             do="ask with a point of the active set's own model",
         )

@@ -116,6 +116,8 @@ def test_nearest_is_the_order_of_a_scan_in_numpy(store: GraphStore, exact: bool)
     scopes: list[dict[str, object]] = [{"level": level} for level in (None, *LEVELS)]
     scopes += [{"within": "31-33"}, {"within": "5415", "level": None}, {"within": "11", "level": 3}]
     scopes += [{"exclude": "541511"}, {"level": None, "limit": 3}, {"within": "541512"}]
+    # Around the limit that ladybug's nearest.cypher has written in.
+    scopes += [{"level": None, "limit": n, "exclude": "11"} for n in (9, 10, 11, 12, 40)]
     for point in rows.embedding[::7]:
         for scope in scopes:
             asked = request(point, exact=exact, **scope)
