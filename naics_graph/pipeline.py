@@ -264,7 +264,7 @@ class _Stages:
 
     def _train_refinement(self) -> RefineNetwork:
         graph = without_entries(self.store.export_graph(self.taxonomy.vintage), self.entry_rows)
-        asked, codes = self._questions()
+        asked, hidden_anew = self._questions()
         labelled = [self.data.labelled[i] for i in asked]
         position = {text_key(self.entry_text[key]): i for i, key in enumerate(graph.entries)}
         with torch.no_grad():
@@ -272,7 +272,7 @@ class _Stages:
             queries = self._points(self.data.query_vectors[asked], self.data.query_channel[asked])
         inputs = RefineInputs(
             graph=graph,
-            code_points=codes,
+            code_points=self.codes["contrast"],
             entry_points=entries,
             query_points=queries,
             query_code=self.data.query_code[asked],
@@ -280,6 +280,7 @@ class _Stages:
             query_exclusion=torch.tensor([self._edge(t) for t in labelled]).reshape(-1, 2),
             tree=self.tree,
             curvature=self.config.contrast.curvature,
+            without=(lambda rows: self._codes_without(asked[rows])) if hidden_anew else None,
         )
         network = train_refinement(
             inputs,
@@ -293,19 +294,23 @@ class _Stages:
             self.queries["refine"] = network.refine_queries(self.queries["contrast"])
         return network
 
-    def _questions(self) -> tuple[Tensor, Tensor]:
-        """Rows of the labelled texts stage 4 asks, and the codes' points without those texts.
+    def _questions(self) -> tuple[Tensor, bool]:
+        """Rows of the labelled texts stage 4 asks, and whether channels must lose them for it.
 
-        Texts that stand in no channel are all asked; of the others a seeded half, which leaves the
-        channels for the whole of stage 4.
+        Texts that stand in no channel are asked of the codes as they are. Where these are fewer
+        than half, all are asked, and every batch leaves the channels while it is asked.
         """
-        generator = np.random.default_rng(self.config.seed)
-        standing = np.array([bool(hidden) for hidden in self.data.hides])
-        asked = np.flatnonzero(~standing | (generator.random(len(standing)) < 0.5))
-        hidden = sorted({text for row in asked for text in self.data.hides[row]})
-        with torch.no_grad():
-            codes = self.space.codes(*self.data.features.without(hidden))
-        return torch.from_numpy(asked), lorentz.expmap0(codes.tangent, self.space.curvature)
+        free = [row for row, hidden in enumerate(self.data.hides) if not hidden]
+        if 2 * len(free) >= len(self.data.hides):
+            return torch.tensor(free), False
+        return torch.arange(len(self.data.hides)), True
+
+    @torch.no_grad()
+    def _codes_without(self, rows: Tensor) -> Tensor:
+        """(n, d+1) points of all codes after stage 3 without the texts of some queries."""
+        hidden = sorted({text for row in rows.tolist() for text in self.data.hides[row]})
+        codes = self.space.codes(*self.data.features.without(hidden))
+        return lorentz.expmap0(codes.tangent, self.space.curvature)
 
     def _points(self, vectors: Tensor, channel: Tensor | None = None) -> Tensor:
         """(b, d+1) images of texts after stage 3, each in its channel (default the queries')."""

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from naics_graph.errors import DatabaseError
+from naics_graph.refine.network import INDUSTRY as INDUSTRY
 from naics_graph.refine.pyg import EdgeAttr, FeatureStore, GraphStore, TensorAttr
 from naics_graph.store import contract
 from naics_graph.store.contract import GraphExport, Relation
 
-INDUSTRY: Final = "industry"
 ENTRY: Final = "entry"
 HAS_CHILD: Final[Relation] = (INDUSTRY, "has_child", INDUSTRY)
 EXCLUDES: Final[Relation] = (INDUSTRY, "excludes", INDUSTRY)

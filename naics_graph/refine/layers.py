@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from naics_graph.refine.aggregation import CentroidPropagation
 
 SELF: Final = "self"
+DEPTHS: Final = 5
 
 Weighting = Literal["attention", "degree"]
 
@@ -26,9 +27,10 @@ class LorentzConv(nn.Module):
         x'_i = centroid({x_i: 1, T_self(x_i): g_self} ∪ {T_r(x_j): g_r a_ij^r : j -r-> i})
         T_r(x) = exp_0(W_r log_0(x) + b_r),   sum_j a_ij^r = 1
 
-    `x_i` with weight 1 is the residual; the gates g >= 0 start at 0, where the output is the input
-    and the gradient to every gate still flows. A node without neighbours is moved by T_self alone,
-    so a text that is in no graph passes through the same map. Nothing normalises a radius: the
+    `x_i` with weight 1 is the residual; the gates g >= 0, one per relation and depth of the
+    listener, start at 0, where the output is the input and the gradient to every gate still flows.
+    A node without neighbours is moved by T_self alone, so a text that is in no graph passes through
+    the same map, as a listener at the depth of six-digit codes. Nothing normalises a radius: the
     centroid lies in the hull of what it averages.
 
     With `degree` weighting a_ij is 1/degree; with `attention` it is a softmax over
@@ -59,7 +61,7 @@ class LorentzConv(nn.Module):
         start += noise / dim**0.5 * torch.randn(len(names), dim, dim, dtype=torch.float64)
         self.weight = nn.Parameter(start)
         self.bias = nn.Parameter(torch.zeros(len(names), dim, dtype=torch.float64))
-        self.gate = nn.Parameter(torch.zeros(len(names), dtype=torch.float64))
+        self.gate = nn.Parameter(torch.zeros(len(names), DEPTHS, dtype=torch.float64))
         self.sharpness = nn.Parameter(torch.zeros(len(names), dtype=torch.float64))
         self._number = {name: i for i, name in enumerate(names)}
 
@@ -69,20 +71,23 @@ class LorentzConv(nn.Module):
         tangent = lorentz.logmap0(points, self.curvature)
         return lorentz.expmap0(tangent @ self.weight[i].T + self.bias[i], self.curvature)
 
-    def gate_of(self, name: str) -> Tensor:
-        """() weight of a relation's messages beside the node itself, >= 0."""
+    def gates(self, name: str) -> Tensor:
+        """(5,) weight of a relation's messages beside the listener itself, by its depth, >= 0."""
         # clamp passes the gradient at its bound: a closed gate can open.
         return self.gate[self._number[name]].clamp(min=0.0)
 
     def isolated(self, points: Tensor) -> Tensor:
         """The map of nodes (k, d+1) without neighbours: (k, d+1)."""
         both = torch.stack([points.double(), self.message(SELF, points)], dim=-2)
-        gate = self.gate_of(SELF)
+        gate = self.gates(SELF)[DEPTHS - 1]
         weights = torch.stack([torch.ones_like(gate), gate]).expand(len(points), 2)
         return lorentz.centroid(both, weights, self.curvature)
 
     def forward(
-        self, points: Mapping[str, Tensor], edges: Mapping[Relation, Tensor]
+        self,
+        points: Mapping[str, Tensor],
+        edges: Mapping[Relation, Tensor],
+        depth: Mapping[str, Tensor],
     ) -> dict[str, Tensor]:
         """Move every node once.
 
@@ -90,11 +95,12 @@ class LorentzConv(nn.Module):
             points: (n_t, d+1) by node type.
             edges: (2, e) by relation, speakers above listeners; relations this layer does not
                 listen to are passed over.
+            depth: (n_t,) 1-5 of the node types to move.
 
         Returns:
-            (n_t, d+1) by node type.
+            (n_t, d+1) by node type moved.
         """
-        return {node_type: self._listen(node_type, points, edges) for node_type in points}
+        return {t: self._listen(t, points, edges, depth[t] - 1) for t in depth}
 
     @torch.no_grad()
     def project(self) -> None:
@@ -102,7 +108,11 @@ class LorentzConv(nn.Module):
         self.gate.clamp_(min=0.0)
 
     def _listen(
-        self, node_type: str, points: Mapping[str, Tensor], edges: Mapping[Relation, Tensor]
+        self,
+        node_type: str,
+        points: Mapping[str, Tensor],
+        edges: Mapping[Relation, Tensor],
+        row: Tensor,
     ) -> Tensor:
         own = points[node_type]
         heard = [
@@ -110,20 +120,17 @@ class LorentzConv(nn.Module):
             for source, name, target in edges
             if target == node_type and name in self.relations
         ]
-        heard = [(name, messages, edge) for name, messages, edge in heard if edge.shape[1]]
-        if not heard:
-            return self.isolated(own)
         here = torch.arange(len(own), device=own.device)
         speakers, listeners = [here, here + len(own)], [here, here]
         sources = [own.double(), self.message(SELF, own)]
-        gate = self.gate_of(SELF)
-        weights = [torch.ones_like(gate).expand(len(own)), gate.expand(len(own))]
+        gate = self.gates(SELF)[row]
+        weights = [torch.ones_like(gate), gate]
         offset = 2 * len(own)
         for name, messages, edge in heard:
             speakers.append(edge[0] + offset)
             listeners.append(edge[1])
             sources.append(messages)
-            weights.append(self.gate_of(name) * self._shares(name, own, messages, edge))
+            weights.append(self.gates(name)[row[edge[1]]] * self._shares(name, own, messages, edge))
             offset += len(messages)
         moved: Tensor = _propagation(self.curvature)(
             torch.cat(sources),

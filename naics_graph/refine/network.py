@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from naics_graph.refine.layers import SELF, LorentzConv, Weighting
+from naics_graph.refine.layers import DEPTHS, SELF, LorentzConv, Weighting
 from naics_graph.store.contract import GraphExport, Relation
+from naics_graph.taxonomy.model import level_of
 
-RELATIONS = (
+INDUSTRY: Final = "industry"
+RELATIONS: Final = (
     "has_child",
     "rev_has_child",
     "excludes",
@@ -28,12 +31,13 @@ RELATIONS = (
 class HGCNConfig:
     """Shape of the network.
 
-    layers: 1 or 2. relations: names of the relations listened to, of RELATIONS. weighting: how a
+    layers: 1 or 2. relations: names of the relations listened to, of RELATIONS; entries listen to
+    `rev_classified_as`, and pass on what they hear in a second layer. weighting: how a
     relation's messages share their weight. dropout: share of edges left out in a training step.
     """
 
     layers: int = 1
-    relations: tuple[str, ...] = RELATIONS
+    relations: tuple[str, ...] = RELATIONS[:-1]
     weighting: Weighting = "attention"
     dropout: float = 0.1
 
@@ -69,13 +73,26 @@ class RefineNetwork(nn.Module):
         )
 
     def forward(
-        self, points: Mapping[str, Tensor], edges: Mapping[Relation, Tensor]
-    ) -> dict[str, Tensor]:
-        """Points (n_t, d+1) by node type after all layers; edges (2, e) by relation."""
+        self, points: Mapping[str, Tensor], edges: Mapping[Relation, Tensor], depth: Tensor
+    ) -> Tensor:
+        """Codes after all layers.
+
+        Args:
+            points: (n_t, d+1) by node type.
+            edges: (2, e) by relation.
+            depth: (n,) of the codes, 1-5.
+
+        Returns:
+            (n, d+1).
+        """
+        leaf = depth.new_tensor(DEPTHS)
+        depths = {t: depth if t == INDUSTRY else leaf.expand(len(p)) for t, p in points.items()}
         moved = dict(points)
-        for convolution in self.convolutions:
-            moved = convolution(moved, edges)
-        return moved
+        *inner, last = self._layers()
+        for convolution in inner:
+            moved = convolution(moved, edges, depths)
+        codes: Tensor = last(moved, edges, {INDUSTRY: depth})[INDUSTRY]
+        return codes
 
     def refine_codes(self, graph: GraphExport, code_points: Tensor, entry_points: Tensor) -> Tensor:
         """All codes (n, d+1) refined on the whole graph.
@@ -85,10 +102,11 @@ class RefineNetwork(nn.Module):
             code_points: (n, d+1), in the order of `graph.codes`.
             entry_points: (m, d+1), in the order of `graph.entries`.
         """
-        from naics_graph.refine.graph import ENTRY, INDUSTRY, relations
+        from naics_graph.refine.graph import ENTRY, relations
 
         points = {INDUSTRY: code_points.double(), ENTRY: entry_points.double()}
-        moved: Tensor = self(points, relations(graph))[INDUSTRY]
+        depth = torch.tensor([level_of(code) - 1 for code in graph.codes])
+        moved: Tensor = self(points, relations(graph), depth)
         return moved
 
     def refine_queries(self, points: Tensor) -> Tensor:
@@ -104,9 +122,9 @@ class RefineNetwork(nn.Module):
             convolution.project()
 
     def gates(self) -> dict[str, float]:
-        """Weight of every relation's messages by layer, for the log: `gate.1.has_child` ..."""
+        """Mean weight of every relation's messages by layer: `gate.1.has_child` ..."""
         return {
-            f"gate.{number}.{name}": float(convolution.gate_of(name).detach())
+            f"gate.{number}.{name}": float(convolution.gates(name).detach().mean())
             for number, convolution in enumerate(self._layers(), start=1)
             for name in (SELF, *convolution.relations)
         }

@@ -27,9 +27,9 @@ class RefineWeights:
     """
 
     query_code: float = 1.0
-    triplet: float = 1.0
+    triplet: float = 0.2
     radius: float = 0.1
-    hierarchy: float = 0.5
+    hierarchy: float = 4.0
 
     def __post_init__(self) -> None:
         """Refuse negative weights."""
@@ -48,8 +48,8 @@ class RefineObjectiveConfig:
 
     weights: RefineWeights = field(default_factory=RefineWeights)
     margin: float = 0.2
-    smoothing: float = 0.05
-    temperature: float = 0.3
+    smoothing: float = 0.0
+    temperature: float = 0.16
     sampled_codes: int = 384
 
     def __post_init__(self) -> None:

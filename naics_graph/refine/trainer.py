@@ -42,17 +42,20 @@ class RefineConfig:
     """Optimisation of stage 4.
 
     fan_out: neighbours per relation and hop, one number per layer, -1 for all. learning_rate: peak
-    of one cycle, AdamW; gate_rate: the same for gates, sharpness and temperature. validate_every:
-    epochs between measurements, 0 for the last only.
+    of one cycle, Adam; gate_rate: the same for gates, sharpness and temperature. blend: share of
+    another query mixed into every query, in tangent space: stage 3 has learned these texts by heart
+    and finds nearly all of them, blended ones are as hard to find as new texts are.
+    validate_every: epochs between measurements, 0 for the last only.
     """
 
     network: HGCNConfig = field(default_factory=HGCNConfig)
     objective: RefineObjectiveConfig = field(default_factory=RefineObjectiveConfig)
     fan_out: tuple[int, ...] = (10,)
-    epochs: int = 8
+    epochs: int = 4
     batch_size: int = 512
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-4
     gate_rate: float = 2e-2
+    blend: float = 0.4
     warmup: float = 0.1
     gradient_norm: float = 5.0
     validate_every: int = 2
@@ -65,6 +68,8 @@ class RefineConfig:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
+        if not 0.0 <= self.blend < 1.0:
+            raise ValueError(f"blend is {self.blend}, it must be in [0, 1)")
         if len(self.fan_out) != self.network.layers or 0 in self.fan_out:
             raise ValueError(
                 f"fan_out is {list(self.fan_out)}, it must name neighbours, or -1 for all, "
@@ -78,9 +83,11 @@ class RefineInputs:
 
     graph: the export; `graph.codes` are `tree.codes` in the same order. code_points: (n, d+1).
     entry_points: (m, d+1) images of `graph.entries` as queries. query_points: (q, d+1) training
-    queries whose texts are in no channel of `code_points`. query_code: (q,) position of the label,
-    of any level. query_entry: (q,) position of the query's own entry, or -1. query_exclusion:
-    (q, 2) code positions of the exclusion its clause was taken from, or -1. curvature: c > 0.
+    queries. query_code: (q,) position of the label, of any level. query_entry: (q,) position of the
+    query's own entry, or -1. query_exclusion: (q, 2) code positions of the exclusion its clause was
+    taken from, or -1. curvature: c > 0. without: given query rows (b,), the points of all codes
+    (n, d+1) with the texts of these queries hidden from every channel; None where no query stands
+    in a channel.
     """
 
     graph: GraphExport
@@ -92,6 +99,7 @@ class RefineInputs:
     query_exclusion: Tensor
     tree: Tree
     curvature: float
+    without: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
         """Refuse rows that do not belong together."""
@@ -145,6 +153,9 @@ def subgraph_batches(inputs: RefineInputs, config: RefineConfig, seed: int) -> N
     batch lacks the entries and exclusions its queries came from.
     """
     graph = ExportedGraph(inputs.graph)
+    features = PointFeatures({INDUSTRY: inputs.code_points, ENTRY: inputs.entry_points})
+    depth = torch.from_numpy(inputs.tree.depth)
+    features.put_tensor(depth, group_name=INDUSTRY, attr_name="depth", index=None)
     sampler = SubgraphSampler(
         graph,
         config.fan_out,
@@ -153,7 +164,7 @@ def subgraph_batches(inputs: RefineInputs, config: RefineConfig, seed: int) -> N
         leave_out=LeaveOneOut(inputs.query_entry, inputs.query_exclusion),
     )
     return NodeLoader(
-        (PointFeatures({INDUSTRY: inputs.code_points, ENTRY: inputs.entry_points}), graph),
+        (features, graph),
         sampler,
         input_nodes=(INDUSTRY, inputs.query_code),
         input_id=torch.arange(len(inputs.query_code)),
@@ -217,10 +228,12 @@ class _Trainer:
 
     def _step(self, batch: HeteroData, generator: torch.Generator, step: int) -> dict[str, Tensor]:
         inputs = self.inputs
-        moved = self.network(batch.x_dict, batch.edge_index_dict)[INDUSTRY]
-        order = torch.argsort(batch[INDUSTRY].n_id)
-        rows = batch[INDUSTRY].input_id
-        queries = self.network.refine_queries(inputs.query_points[rows])
+        codes = batch[INDUSTRY]
+        order, rows = torch.argsort(codes.n_id), codes.input_id
+        if inputs.without is not None:
+            codes.x = inputs.without(rows)[codes.n_id]
+        moved = self.network(batch.x_dict, batch.edge_index_dict, codes.depth)
+        queries = self.network.refine_queries(self._blended(rows, generator))
         parts: dict[str, Tensor] = self.objective(
             moved[order], queries, inputs.query_code[rows], generator
         )
@@ -233,6 +246,12 @@ class _Trainer:
         self.optimiser.step()
         self.network.project()
         return {"loss": loss, **parts}
+
+    def _blended(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """(b, d+1) queries, each with a share of another of the batch."""
+        tangent = lorentz.logmap0(self.inputs.query_points[rows], self.inputs.curvature)
+        other = tangent[torch.randperm(len(rows), generator=generator)]
+        return lorentz.expmap0(torch.lerp(tangent, other, self.config.blend), self.inputs.curvature)
 
     def _measure(self, epoch: int) -> dict[str, float]:
         every = self.config.validate_every
@@ -275,8 +294,8 @@ class _Trainer:
 def _groups(
     network: RefineNetwork, objective: RefineObjective, config: RefineConfig
 ) -> list[dict[str, Any]]:
-    maps = [p for p in network.parameters() if p.ndim > 1]
-    scalars = [p for p in network.parameters() if p.ndim <= 1]
+    scalars = [p for name, p in network.named_parameters() if name.endswith(("gate", "sharpness"))]
+    maps = [p for name, p in network.named_parameters() if name.endswith(("weight", "bias"))]
     return [
         {"params": maps, "lr": config.learning_rate},
         {"params": [*scalars, *objective.parameters()], "lr": config.gate_rate},

@@ -20,6 +20,10 @@ DIM = 5
 TREE = small_tree((2, 2, 1, 1, 2))
 GRAPH = small_graph(TREE, entries_per_leaf=2)
 EDGES = relations(GRAPH)
+DEPTH = {
+    INDUSTRY: torch.from_numpy(TREE.depth),
+    ENTRY: torch.full((len(GRAPH.entries),), 5),
+}
 
 
 def open_layer(
@@ -45,10 +49,9 @@ def by_loops(
     for node_type, own in points.items():
         rows = []
         for i, x in enumerate(own):
-            heard, weights = (
-                [x, layer.message("self", x[None])[0]],
-                [1.0, float(layer.gate_of("self"))],
-            )
+            row = int(DEPTH[node_type][i]) - 1
+            heard = [x, layer.message("self", x[None])[0]]
+            weights = [1.0, float(layer.gates("self")[row])]
             for (source, name, target), pairs in edges.items():
                 speakers = [j for j, k in pairs.T.tolist() if target == node_type and k == i]
                 if not speakers:
@@ -60,7 +63,7 @@ def by_loops(
                     sharpness = torch.zeros_like(sharpness)
                 shares = torch.softmax(-sharpness * distance, dim=0)
                 heard += list(messages)
-                weights += (layer.gate_of(name) * shares).tolist()
+                weights += (layer.gates(name)[row] * shares).tolist()
             rows.append(
                 lorentz.centroid(torch.stack(heard), torch.tensor(weights, dtype=torch.float64), c)
             )
@@ -74,7 +77,7 @@ def by_loops(
 def test_the_layer_is_its_formula_node_by_node(c: float, weighting: Weighting) -> None:
     layer, points = open_layer(c, weighting=weighting), graph_points(GRAPH, DIM, c)
     wanted = by_loops(layer, points, EDGES)
-    for node_type, moved in layer(points, EDGES).items():
+    for node_type, moved in layer(points, EDGES, DEPTH).items():
         torch.testing.assert_close(moved, wanted[node_type], rtol=1e-9, atol=1e-9)
 
 
@@ -82,27 +85,30 @@ def test_the_layer_is_its_formula_node_by_node(c: float, weighting: Weighting) -
 def test_a_closed_gate_is_the_identity_and_can_open(c: float) -> None:
     layer = LorentzConv(DIM, RELATIONS, c, weighting="attention", dropout=0.0)
     points = graph_points(GRAPH, DIM, c)
-    moved = layer(points, EDGES)
+    moved = layer(points, EDGES, DEPTH)
     for node_type, own in points.items():
         torch.testing.assert_close(moved[node_type], own, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(layer.isolated(points[INDUSTRY]), points[INDUSTRY])
     target = random_points(len(GRAPH.codes), DIM, c, seed=9)
     lorentz.distance(moved[INDUSTRY], target, c).sum().backward()  # type: ignore[no-untyped-call]
     assert layer.gate.grad is not None
-    listens_to_codes = [0, *(1 + RELATIONS.index(r[1]) for r in EDGES if r[2] == INDUSTRY)]
-    assert (layer.gate.grad[listens_to_codes].abs() > 1e-6).all()
+    for relation, pairs in EDGES.items():
+        for depth in set(DEPTH[relation[2]][pairs[1]].tolist()):
+            felt = layer.gate.grad[1 + RELATIONS.index(relation[1]), depth - 1]
+            assert (abs(float(felt)) > 1e-6) == (relation[2] == INDUSTRY)
+    assert (layer.gate.grad[0].abs() > 1e-6).all()
 
 
 def test_a_gate_pushed_below_zero_comes_back() -> None:
     layer = open_layer(1.0)
     with torch.no_grad():
-        layer.gate[0] = -0.3
-    assert float(layer.gate_of("self").detach()) == 0.0
+        layer.gate[0, 3] = -0.3
+    assert float(layer.gates("self")[3].detach()) == 0.0
     layer.project()
-    assert float(layer.gate[0].detach()) == 0.0
-    layer.gate_of("self").backward()  # type: ignore[no-untyped-call]
+    assert float(layer.gate[0, 3].detach()) == 0.0
+    layer.gates("self")[3].backward()  # type: ignore[no-untyped-call]
     assert layer.gate.grad is not None
-    assert float(layer.gate.grad[0]) == 1.0
+    assert float(layer.gate.grad[0, 3]) == 1.0
 
 
 @pytest.mark.parametrize("c", CURVATURES)
@@ -111,7 +117,7 @@ def test_results_are_on_the_sheet(c: float) -> None:
     points = {
         t: random_points(len(p), DIM, c, radius=6.0) for t, p in graph_points(GRAPH, DIM, c).items()
     }
-    for moved in open_layer(c)(points, EDGES).values():
+    for moved in open_layer(c)(points, EDGES, DEPTH).values():
         assert float(lorentz.sheet_error(moved, c).max()) < 1e-12
 
 
@@ -119,7 +125,7 @@ def test_results_are_on_the_sheet(c: float) -> None:
 @torch.no_grad()
 def test_the_order_of_nodes_and_edges_does_not_matter(c: float) -> None:
     layer, points = open_layer(c), graph_points(GRAPH, DIM, c)
-    plain = layer(points, EDGES)
+    plain = layer(points, EDGES, DEPTH)
     generator = torch.Generator().manual_seed(1)
     order = {t: torch.randperm(len(p), generator=generator) for t, p in points.items()}
     place = {t: torch.argsort(o) for t, o in order.items()}
@@ -129,7 +135,11 @@ def test_the_order_of_nodes_and_edges_does_not_matter(c: float) -> None:
         edges[source, name, target] = renamed[
             :, torch.randperm(renamed.shape[1], generator=generator)
         ]
-    shuffled = layer({t: p[order[t]] for t, p in points.items()}, edges)
+    shuffled = layer(
+        {t: p[order[t]] for t, p in points.items()},
+        edges,
+        {t: depth[order[t]] for t, depth in DEPTH.items()},
+    )
     for node_type, moved in plain.items():
         torch.testing.assert_close(shuffled[node_type], moved[order[node_type]])
 
@@ -141,11 +151,14 @@ def test_a_node_without_neighbours_takes_the_same_map(c: float) -> None:
     layer, points = open_layer(c), graph_points(GRAPH, DIM, c)
     alone = random_points(4, DIM, c, seed=5)
     beside = {INDUSTRY: torch.cat([points[INDUSTRY], alone]), ENTRY: points[ENTRY]}
-    in_graph = layer(beside, EDGES)[INDUSTRY][-4:]
+    six_digit = torch.full((4,), 5)
+    depth = {INDUSTRY: torch.cat([DEPTH[INDUSTRY], six_digit])}
+    in_graph = layer(beside, EDGES, depth)[INDUSTRY][-4:]
     torch.testing.assert_close(layer.isolated(alone), in_graph)
     one_by_one = torch.cat([layer.isolated(point[None]) for point in alone])
     torch.testing.assert_close(one_by_one, in_graph)
-    no_edges = layer({INDUSTRY: alone}, {HAS_CHILD: torch.empty(2, 0, dtype=torch.int64)})
+    none = {HAS_CHILD: torch.empty(2, 0, dtype=torch.int64)}
+    no_edges = layer({INDUSTRY: alone}, none, {INDUSTRY: six_digit})
     torch.testing.assert_close(no_edges[INDUSTRY], in_graph)
     assert float(lorentz.distance(alone, in_graph, c).min()) > 1e-3
 
@@ -162,7 +175,7 @@ def test_values_and_gradients_are_finite_to_radius_12(c: float, radius: float) -
         for t, p in graph_points(GRAPH, DIM, c).items()
     }
     tangents = {t: (radius * u).requires_grad_() for t, u in directions.items()}
-    moved = layer({t: lorentz.expmap0(v, c) for t, v in tangents.items()}, EDGES)
+    moved = layer({t: lorentz.expmap0(v, c) for t, v in tangents.items()}, EDGES, DEPTH)
     total = lorentz.pairwise_distance(moved[INDUSTRY], moved[ENTRY], c).sum()
     total.backward()  # type: ignore[no-untyped-call]
     assert torch.isfinite(total)
@@ -174,9 +187,9 @@ def test_values_and_gradients_are_finite_to_radius_12(c: float, radius: float) -
 def test_dropout_leaves_edges_out_in_training_alone() -> None:
     layer, points = open_layer(1.0, dropout=0.5), graph_points(GRAPH, DIM, 1.0)
     with torch.no_grad():
-        still = layer.eval()(points, EDGES)[INDUSTRY]
-        assert torch.equal(layer(points, EDGES)[INDUSTRY], still)
-        moving = layer.train()(points, EDGES)[INDUSTRY]
+        still = layer.eval()(points, EDGES, DEPTH)[INDUSTRY]
+        assert torch.equal(layer(points, EDGES, DEPTH)[INDUSTRY], still)
+        moving = layer.train()(points, EDGES, DEPTH)[INDUSTRY]
     assert not torch.allclose(moving, still)
 
 
@@ -186,9 +199,9 @@ def test_every_relation_acts(relation: Relation) -> None:
     layer, points = open_layer(1.0), graph_points(GRAPH, DIM, 1.0)
     without = {r: pairs for r, pairs in EDGES.items() if r != relation}
     listener = relation[2]
-    changed = (layer(points, EDGES)[listener] - layer(points, without)[listener]).abs().sum(
-        1
-    ) > 1e-9
+    changed = (
+        layer(points, EDGES, DEPTH)[listener] - layer(points, without, DEPTH)[listener]
+    ).abs().sum(1) > 1e-9
     assert set(changed.nonzero().squeeze(1).tolist()) == set(EDGES[relation][1].tolist())
 
 
@@ -198,7 +211,8 @@ def test_relations_not_listened_to_do_nothing() -> None:
     deaf = LorentzConv(DIM, ["has_child"], 1.0, weighting="degree", dropout=0.0)
     deaf.gate.fill_(0.5)
     only = {HAS_CHILD: EDGES[HAS_CHILD]}
-    assert torch.equal(deaf(points, EDGES)[INDUSTRY], deaf(points, only)[INDUSTRY])
+    assert torch.equal(deaf(points, EDGES, DEPTH)[INDUSTRY], deaf(points, only, DEPTH)[INDUSTRY])
     assert not torch.equal(
-        deaf(points, only)[INDUSTRY], deaf(points, {CLASSIFIED_AS: EDGES[CLASSIFIED_AS]})[INDUSTRY]
+        deaf(points, only, DEPTH)[INDUSTRY],
+        deaf(points, {CLASSIFIED_AS: EDGES[CLASSIFIED_AS]}, DEPTH)[INDUSTRY],
     )

@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from naics_graph.config import load_mapping
 from naics_graph.errors import ConfigError
 from naics_graph.refine.graph import ENTRY, INDUSTRY, ExportedGraph, PointFeatures
-from naics_graph.refine.network import HGCNConfig, RefineNetwork
+from naics_graph.refine.network import RELATIONS, HGCNConfig, RefineNetwork
 from naics_graph.refine.pyg import NodeLoader
 from naics_graph.refine.sampler import SubgraphSampler
 from tests.refine.graphs import graph_points, random_points, small_graph, small_tree
@@ -27,7 +27,7 @@ GRAPH = small_graph(TREE)
 def network(c: float, layers: int, *, opened: bool = True) -> RefineNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        made = RefineNetwork(HGCNConfig(layers=layers), DIM, c).eval()
+        made = RefineNetwork(HGCNConfig(layers=layers, relations=RELATIONS), DIM, c).eval()
         if opened:
             with torch.no_grad():
                 for name, parameter in made.named_parameters():
@@ -62,7 +62,8 @@ def test_a_subgraph_of_all_neighbours_gives_what_the_whole_graph_gives(
     loader = NodeLoader((PointFeatures(points), graph), sampler, input_nodes=INDUSTRY, batch_size=9)
     parts = []
     for batch in loader:
-        moved = made(batch.x_dict, batch.edge_index_dict)[INDUSTRY]
+        depth = torch.from_numpy(TREE.depth)[batch[INDUSTRY].n_id]
+        moved = made(batch.x_dict, batch.edge_index_dict, depth)
         parts.append(moved[: batch[INDUSTRY].batch_size])
     torch.testing.assert_close(torch.cat(parts), whole)
 

@@ -66,7 +66,7 @@ def inputs(noise: float = 0.5) -> RefineInputs:
     )
 
 
-CONFIG = RefineConfig(epochs=4, batch_size=24, fan_out=(4,), gate_rate=0.1)
+CONFIG = RefineConfig(epochs=4, batch_size=24, fan_out=(4,), learning_rate=2e-3, gate_rate=0.1)
 
 
 def train(folder: Path, config: RefineConfig = CONFIG, **options: Any) -> RefineResult:
@@ -169,10 +169,11 @@ def felt_by_own_batch(given: RefineInputs) -> tuple[float, float]:
     config = dataclasses.replace(CONFIG, fan_out=(-1,))
     own, others = [], []
     for batch in subgraph_batches(dataclasses.replace(given, entry_points=entries), config, 0):
-        moved = network(batch.x_dict, batch.edge_index_dict)[INDUSTRY]
+        codes = batch[INDUSTRY]
+        moved = network(batch.x_dict, batch.edge_index_dict, codes.depth)
         (gradient,) = torch.autograd.grad(moved[:, 0].sum(), entries)
         asked = torch.zeros(len(entries), dtype=torch.bool)
-        asked[batch[INDUSTRY].input_id] = True
+        asked[codes.input_id] = True
         own.append(float(gradient[asked].abs().sum(dim=1).max()))
         others.append(float(gradient[~asked].abs().sum(dim=1).min()))
     return max(own), min(others)
@@ -186,6 +187,32 @@ def test_a_querys_own_entry_is_not_felt_and_a_planted_leak_is() -> None:
     leaky = dataclasses.replace(given, query_entry=torch.full((len(GRAPH.entries),), -1))
     own, _ = felt_by_own_batch(leaky)
     assert own > 1e-6
+
+
+def test_codes_are_seen_without_the_texts_asked(tmp_path: Path) -> None:
+    """Where queries stand in channels, a batch sees the codes that `without` gives for its rows."""
+    given = inputs()
+    seen = []
+
+    def without(rows: Tensor) -> Tensor:
+        seen.append(rows)
+        return given.code_points
+
+    hiding = dataclasses.replace(given, without=without)
+    plain = train(tmp_path / "plain", given=given)
+    assert torch.equal(train(tmp_path / "same", given=hiding).code_points, plain.code_points)
+    everyone = torch.arange(len(given.query_code))
+    assert torch.equal(torch.cat(seen).sort().values, everyone.repeat_interleave(CONFIG.epochs))
+    other = dataclasses.replace(given, without=lambda _: tree_points(0.1))
+    assert not torch.equal(train(tmp_path / "other", given=other).code_points, plain.code_points)
+
+
+def test_blending_makes_queries_harder(tmp_path: Path) -> None:
+    first = [
+        train(tmp_path / str(blend), dataclasses.replace(CONFIG, blend=blend)).history[0]
+        for blend in (0.0, 0.4)
+    ]
+    assert first[1]["query_code"] > first[0]["query_code"] + 0.05
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
@@ -215,6 +242,7 @@ def test_inputs_that_do_not_belong_together_are_refused(
     [
         ({"fan_out": [10, 5]}, "each of 1 layers"),
         ({"fan_out": [0]}, "-1 for all"),
+        ({"blend": 1.0}, "in \\[0, 1\\)"),
         ({"epochs": 0}, "at least 1"),
         ({"learning_rate": 0.0}, "above 0"),
     ],
