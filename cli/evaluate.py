@@ -57,6 +57,9 @@ def evaluate(
         print_json(dataclasses.asdict(report))
     else:
         print_report(report)
+    if report.left_out:
+        counts = ", ".join(f"{n} {name}" for name, n in report.left_out.items())
+        note(f"left out of the load, (nearly) equal to evaluated texts: {counts}", quiet=quiet)
     if report.embedding_set is None:
         note(
             "no embedding set is active, so there are no stages to score: run `naics-graph train`",

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from naics_graph.errors import UsageError
 from naics_graph.taxonomy.bundled.edition import NEWEST
+from naics_graph.taxonomy.model import TEXTS, Texts
 
 from .common import DatabaseOption, JsonOption, QuietOption, note, print_json, print_table, progress
 
@@ -26,8 +28,8 @@ def load(
             "--source",
             metavar="DIR|census",
             help="A folder with the four workbooks of the vintage, or the word `census` for those "
-            "that `naics-graph fetch` brought. Default: the edition in the package (codes and "
-            "titles), even after a fetch.",
+            "that `naics-graph fetch` brought. Default: the edition in the package, even after a "
+            "fetch.",
             show_default=False,
         ),
     ] = None,
@@ -41,6 +43,17 @@ def load(
             metavar="FILE",
             help="A split of the index entries (CSV: entry_id, code, role). Default: every entry "
             "is loaded and usable.",
+            show_default=False,
+        ),
+    ] = None,
+    texts: Annotated[
+        str | None,
+        typer.Option(
+            "--texts",
+            metavar="|".join(TEXTS),
+            help="With --source, whose texts: the Bureau's, those of the companion edition in the "
+            "package (from the workbooks then the validation entries of --roles alone), or both "
+            "(default): the Bureau's as channels, companion descriptions and phrases as entries.",
             show_default=False,
         ),
     ] = None,
@@ -60,12 +73,28 @@ def load(
     folder = _folder(source, vintage)
     with connect(database) as handle, progress(quiet=quiet) as report_progress:
         report = handle.load(
-            source=folder, vintage=vintage, roles=roles, dry_run=dry_run, progress=report_progress
+            source=folder,
+            vintage=vintage,
+            roles=roles,
+            texts=_texts(texts),
+            dry_run=dry_run,
+            progress=report_progress,
         )
     if as_json:
         print_json(dataclasses.asdict(report))
     else:
         _print(report, quiet=quiet)
+
+
+def _texts(texts: str | None) -> Texts | None:
+    for known in TEXTS:
+        if texts == known:
+            return known
+    if texts is not None:
+        raise UsageError(
+            f"{texts!r} are no texts", where="--texts", do=f"choose one of {', '.join(TEXTS)}"
+        )
+    return None
 
 
 def _folder(source: str | None, vintage: str) -> Path | None:

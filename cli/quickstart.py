@@ -25,8 +25,8 @@ def quickstart(
 ) -> None:
     """Load the edition in the package, train, write back, and ask one hybrid question.
 
-    Codes and titles of NAICS 2022 come with the package; with the official workbooks (`naics-graph
-    fetch`, then `load --source census` and `train`) the answers are far better.
+    NAICS 2022 comes with the package in texts of our own, and the training is a short one; for the
+    official texts see `naics-graph fetch`, `load --source census` and `train`.
     """
     from naics_graph import connect
     from naics_graph.search.catalogue import hybrid_query, run_hybrid

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from naics_graph.store.contract import EmbeddingSetInfo, LoadReport, Progress
-from naics_graph.taxonomy.model import level_of
+from naics_graph.taxonomy.model import Texts, level_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,6 +123,7 @@ class Handle:
         source: Path | None = None,
         vintage: str = "2022",
         roles: Path | None = None,
+        texts: Texts | None = None,
         dry_run: bool = False,
         progress: Progress | None = None,
     ) -> LoadReport:
@@ -132,16 +133,18 @@ class Handle:
             source: a folder of official workbooks; None reads the bundled edition.
             vintage: the edition to read.
             roles: a split of the index entries; validation entries are then for `evaluate` alone.
+            texts: with workbooks, whose texts are loaded: `census`, `companion` or `both` (None).
             dry_run: report what would change and write nothing.
             progress: called as (what, done, total).
 
         Raises:
             DataError: the workbooks or the roles cannot be used; the database is untouched.
+            UsageError: `roles` or `texts` without the workbooks they need.
             DatabaseError: the database is locked or refuses us.
         """
         from naics_graph.taxonomy.sources import read_taxonomy
 
-        taxonomy = read_taxonomy(source, vintage, roles)
+        taxonomy = read_taxonomy(source, vintage, roles, texts)
         return self.writable_store.load(taxonomy, dry_run=dry_run, progress=progress)
 
     def info(self) -> Info:

@@ -49,16 +49,16 @@ def roles_file() -> Path:
 @pytest.fixture(scope="session")
 def taxonomy_2017(census_dir: Path) -> Taxonomy:
     """NAICS 2017 from the workbooks, every entry, without roles."""
-    return read_taxonomy(census_dir, "2017", None)
+    return read_taxonomy(census_dir, "2017", None, "census")
 
 
 @pytest.fixture(scope="session")
 def taxonomy_2022(census_dir: Path) -> Taxonomy:
     """NAICS 2022 from the workbooks, every entry, without roles."""
-    return read_taxonomy(census_dir, "2022", None)
+    return read_taxonomy(census_dir, "2022", None, "census")
 
 
 @pytest.fixture(scope="session")
 def taxonomy_2022_roles(census_dir: Path, roles_file: Path) -> Taxonomy:
     """NAICS 2022 from the workbooks with the frozen split applied."""
-    return read_taxonomy(census_dir, "2022", roles_file)
+    return read_taxonomy(census_dir, "2022", roles_file, "census")

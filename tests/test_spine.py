@@ -38,7 +38,10 @@ SMALL = [
 
 
 def with_entries(taxonomy: Taxonomy) -> Taxonomy:
-    """A few phrases of our own, so that there are entries to learn from and texts to judge by."""
+    """A few entries to learn from and texts to judge by; other texts in their sectors alone.
+
+    Encoding the whole edition takes minutes, which no test here needs.
+    """
     phrases = {
         "812910": ["washing and clipping dogs", "cat hotel", "pet walker", "dog day care"],
         "541511": ["writing programs to order", "bespoke web applications", "app coding for firms"],
@@ -52,7 +55,17 @@ def with_entries(taxonomy: Taxonomy) -> Taxonomy:
             zip(texts, [Role.EXAMPLES, Role.TRAINING, Role.VALIDATION, Role.TRAINING], strict=False)
         )
     )
-    return dataclasses.replace(taxonomy, entries=entries)
+    sectors = ("11", "54", "72", "81")
+    industries = tuple(
+        i
+        if i.code.startswith(sectors)
+        else dataclasses.replace(i, description="", described_by=None, examples=(), excluded=())
+        for i in taxonomy.industries
+    )
+    exclusions = tuple(e for e in taxonomy.exclusions if e.source.startswith(sectors))
+    return dataclasses.replace(
+        taxonomy, industries=industries, exclusions=exclusions, entries=entries
+    )
 
 
 @pytest.fixture(scope="module")

@@ -92,10 +92,11 @@ class Objective:
         radius = codes.tangent.norm(dim=1)
         parts["radius"] = radius_regularisation(radius, self.depth, self.config.radius_step)
         parts["residual"] = space.known_residual().square().sum(dim=1).mean().double()
-        routing = torch.cat([codes.text.routing, queries.routing])
+        images = (codes.text, queries)
+        routing = torch.cat([image.routing[image.present] for image in images])
         counts = codes.text.counts + queries.counts
         parts["load_balance"] = load_balance_loss(routing, counts).double()
-        logits = torch.cat([codes.text.router_logits, queries.router_logits])
+        logits = torch.cat([image.router_logits[image.present] for image in images])
         parts["router_z"] = router_z_loss(logits).double()
         return {name: part for name, part in parts.items() if getattr(weights, name)}
 

@@ -19,8 +19,11 @@ from torch import Tensor
 
 from naics_graph.store.contract import Progress
 from naics_graph.taxonomy.labelled import LabelledText
-from naics_graph.taxonomy.model import CHANNELS, Channel, Industry, Role, Taxonomy
+from naics_graph.taxonomy.model import CHANNELS, Channel, EntrySource, Industry, Role, Taxonomy
 from naics_graph.taxonomy.roles import normalise
+
+REPEATS: Final = 3
+"""Words from which a clause inside another code's sentence counts as the same statement."""
 
 _SAID_OF_ITSELF: Final = [CHANNELS.index(c) for c in ("title", "description", "examples")]
 
@@ -94,16 +97,20 @@ class ChannelTexts:
         """Ids of the texts that may not be seen while a labelled text is the query.
 
         The text itself wherever it stands, and the exclusion sentences that say it: all of them,
-        since several codes may send the same activity away. Of a clause also every sentence of its
-        holder that repeats it among other words.
+        since several codes may send the same activity away. Of a clause also every sentence that
+        repeats it among other words: of its holder, and, of REPEATS words or more, of any code.
         """
         key = text_key(labelled.text)
         hidden = set(self.by_clause.get(key, ()))
         if key in self.by_key:
             hidden.add(self.by_key[key])
         if labelled.source == "exclusion":
-            sentences = self.standing(labelled.holder, "excluded")
-            hidden.update(i for i in sentences if f" {key} " in f" {text_key(self.texts[i])} ")
+            words = key.split()
+            among = set(self.standing(labelled.holder, "excluded"))
+            if len(words) >= REPEATS:
+                # A word that no sentence has leaves none.
+                among |= min((self._sentences.get(word, frozenset()) for word in words), key=len)
+            hidden.update(i for i in among if f" {key} " in f" {text_key(self.texts[i])} ")
         return sorted(hidden)
 
     def standing(self, code: str, channel: Channel) -> list[int]:
@@ -112,6 +119,16 @@ class ChannelTexts:
         start, end = np.searchsorted(self.slot, [slot, slot + 1])
         ids: list[int] = self.text[start:end].tolist()
         return ids
+
+    @cached_property
+    def _sentences(self) -> dict[str, frozenset[int]]:
+        """Ids of the exclusion sentences by every word of theirs."""
+        found: dict[str, set[int]] = defaultdict(set)
+        excluded = self.slot % len(CHANNELS) == CHANNELS.index("excluded")
+        for i in np.unique(self.text[excluded]).tolist():
+            for word in text_key(self.texts[i]).split():
+                found[word].add(i)
+        return {word: frozenset(ids) for word, ids in found.items()}
 
     @cached_property
     def position(self) -> dict[str, int]:
@@ -129,7 +146,7 @@ def _placed(taxonomy: Taxonomy, roles: Iterable[Role | None]) -> Iterator[tuple[
         for text in industry.excluded:
             yield industry.code, "excluded", text
     for entry in taxonomy.entries:
-        if entry.role in roles:
+        if entry.source is EntrySource.CENSUS and entry.role in roles:
             yield entry.code, "examples", entry.text
 
 

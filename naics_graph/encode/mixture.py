@@ -31,14 +31,14 @@ class MixtureConfig:
 
 
 class MixtureOutput(NamedTuple):
-    """mixed (b, w); logits (b, N) of the router; routing (b, N) probabilities; counts (N,) items
-    each expert was chosen for, summing to b · top_k.
+    """mixed (b, w); logits (b, N) of the router; routing (b, N) probabilities; gate (b, N) weights
+    of the top_k experts each item was sent to, zero for the others.
     """
 
     mixed: Tensor
     logits: Tensor
     routing: Tensor
-    counts: Tensor
+    gate: Tensor
 
 
 class MixtureOfExperts(nn.Module):
@@ -73,7 +73,7 @@ class MixtureOfExperts(nn.Module):
             rows = torch.nonzero(gate[:, i]).squeeze(1)
             output = self._expert(i, items[rows]) * gate[rows, i : i + 1]
             mixed = mixed.index_add(0, rows, output)
-        return MixtureOutput(mixed, logits, routing, (gate > 0).sum(dim=0))
+        return MixtureOutput(mixed, logits, routing, gate)
 
     def _expert(self, i: int, items: Tensor) -> Tensor:
         inner = torch.nn.functional.gelu(torch.addmm(self.into_bias[i], items, self.into[i]))

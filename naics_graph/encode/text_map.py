@@ -51,7 +51,8 @@ class TextMapOutput(NamedTuple):
 
     tangent: (b, d) float64, shorter than max_radius. unbounded: (b, d) float64, the same before the
     bound. fused: (b, width) the state after the mixture. routing: (b, N) probabilities, and
-    router_logits (b, N) before the softmax. counts: (N,) items each expert was chosen for.
+    router_logits (b, N) before the softmax. present: (b,) bool, items with a channel at all: the
+    others lie at the origin. counts: (N,) present items each expert was chosen for.
     """
 
     tangent: Tensor
@@ -59,6 +60,7 @@ class TextMapOutput(NamedTuple):
     fused: Tensor
     routing: Tensor
     router_logits: Tensor
+    present: Tensor
     counts: Tensor
 
 
@@ -105,7 +107,8 @@ class TextMap(nn.Module):
             fused=fused,
             routing=mixture.routing,
             router_logits=mixture.logits,
-            counts=mixture.counts,
+            present=present.squeeze(1),
+            counts=(mixture.gate[present.squeeze(1)] > 0).sum(dim=0),
         )
 
     def _mean(self, vectors: Tensor, mask: Tensor) -> Tensor:

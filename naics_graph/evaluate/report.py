@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from naics_graph.evaluate.queries import (
@@ -35,7 +36,10 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationReport:
-    """The JSON object of `naics-graph evaluate`, field by field."""
+    """The JSON object of `naics-graph evaluate`, field by field.
+
+    left_out: texts by source that the load dropped, because they (nearly) equal an evaluated entry.
+    """
 
     vintage: str
     embedding_set: str | None
@@ -43,6 +47,7 @@ class EvaluationReport:
     candidates: int
     rows: tuple[SystemRow, ...]
     tree: tuple[TreeRow, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def evaluate(
@@ -97,6 +102,7 @@ def evaluate(
         candidates=len(bench.candidates),
         rows=tuple(rows),
         tree=tuple(tree_rows),
+        left_out=dict(taxonomy.left_out),
     )
 
 

@@ -22,6 +22,7 @@ TextSource = Literal["index", "phrase", "title", "description", "example", "excl
 _ENTRY_SOURCE: Final[dict[EntrySource, TextSource]] = {
     EntrySource.CENSUS: "index",
     EntrySource.COMPANION: "phrase",
+    EntrySource.COMPANION_DESCRIPTION: "description",
 }
 
 
@@ -63,7 +64,8 @@ def _entries(taxonomy: Taxonomy) -> Iterator[LabelledText]:
     for entry in taxonomy.entries:
         if not entry.evaluated:
             source = _ENTRY_SOURCE[entry.source]
-            yield LabelledText(entry.text, entry.code, source, "examples", entry.code, entry.key)
+            channel: Channel = "description" if source == "description" else "examples"
+            yield LabelledText(entry.text, entry.code, source, channel, entry.code, entry.key)
 
 
 def _own_texts(taxonomy: Taxonomy, deepest: dict[str, str]) -> Iterator[LabelledText]:

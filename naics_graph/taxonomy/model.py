@@ -34,11 +34,20 @@ class Role(StrEnum):
     VALIDATION = "validation"
 
 
+Texts = Literal["census", "companion", "both"]
+"""Whose texts a load takes: the Bureau's, this project's, or the Bureau's and these beside them."""
+TEXTS: Final[tuple[Texts, ...]] = ("census", "companion", "both")
+
+
 class EntrySource(StrEnum):
-    """Who wrote an index entry: the Census Bureau, or this project's companion edition."""
+    """Who wrote an index entry: the Census Bureau, or this project's companion edition.
+
+    A description of the companion edition is an entry where another text fills that channel.
+    """
 
     CENSUS = "census"
     COMPANION = "companion"
+    COMPANION_DESCRIPTION = "companion-description"
 
 
 def level_of(code: str) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Final
 
 from naics_graph.taxonomy.cleaning import one_line
-from naics_graph.taxonomy.model import Exclusion, Taxonomy
+from naics_graph.taxonomy.model import Exclusion
 
 _CODE: Final = r"(?:\d{2}-\d{2}|\d{2,6})(?!\d|-\d)"
 _NAMED: Final = re.compile(
@@ -57,16 +57,6 @@ def resolve(source: str, sentence: str, codes: Collection[str]) -> list[Exclusio
         for target in named_codes(sentence)
         if target in codes and not _holds(target, source)
     ]
-
-
-def unresolved(taxonomy: Taxonomy) -> int:
-    """How many exclusion sentences lead to no code ("are classified elsewhere")."""
-    led = {(exclusion.source, exclusion.text) for exclusion in taxonomy.exclusions}
-    return sum(
-        (industry.code, sentence) not in led
-        for industry in taxonomy.industries
-        for sentence in industry.excluded
-    )
 
 
 def _holds(code: str, other: str) -> bool:

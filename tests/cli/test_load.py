@@ -23,6 +23,7 @@ def test_load_then_info(run: Run, home: Path) -> None:
     assert first.code == 0
     assert first.json.keys() >= LOAD_FIELDS
     assert first.json["schema"] == 1
+    assert first.json["index_entries"].keys() == {"companion"}
     assert (first.json["vintage"], first.json["codes"]) == ("2022", 2125)
     assert Path(first.json["database"]).is_relative_to(home)
     assert (first.json["updated"], first.json["unchanged"], first.json["missing"]) == (0, 0, 0)
@@ -66,6 +67,9 @@ def test_a_dry_run_counts_and_writes_nothing(run: Run) -> None:
         (["load", "--source", "census"], 3, "naics-graph fetch --vintage 2022"),
         (["load", "--source", "census", "--vintage", "../x"], 2, "no vintage"),
         (["load", "--roles", "roles.csv"], 2, "--source DIR"),
+        (["load", "--texts", "census"], 2, "--source DIR"),
+        (["load", "--texts", "all"], 2, "census, companion, both"),
+        (["load", "--source", ".", "--texts", "companion"], 2, "--roles"),
         (["load", "--database", "http://localhost"], 2, "bolt"),
         (["fetch", "--vintage", "22"], 2, "no vintage"),
         (["info", "--database", "none.lbug"], 4, "none.lbug"),

@@ -193,6 +193,10 @@ def test_a_clause_hides_its_sentence_in_every_code_and_those_that_repeat_it() ->
     assert mask[position["111120"], EXCLUDED]
     repeating = label("Growing or seeding soybeans", "exclusion", "111120")
     assert hidden_texts(repeating) == {GROWING.replace("Growing", "Growing or seeding")}
+    elsewhere = label("or seeding soybeans", "exclusion", "111110")
+    assert hidden_texts(elsewhere) == hidden_texts(repeating)
+    too_short_to_say_it = label("seeding soybeans", "exclusion", "111110")
+    assert hidden_texts(too_short_to_say_it) == set()
     part_of_a_word = label("rowing soybeans", "exclusion", "11112")
     assert hidden_texts(part_of_a_word) == set()
     assert features.isfinite().all()

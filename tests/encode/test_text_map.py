@@ -41,6 +41,15 @@ def test_shapes_and_types() -> None:
     assert output.counts.tolist() == chosen.flatten().bincount(minlength=4).tolist()
 
 
+def test_items_without_a_channel_are_in_no_figure_of_the_router() -> None:
+    vectors, mask = items(7)
+    mask[2] = False
+    output = map_of()(vectors, mask)
+    assert output.present.tolist() == [i != 2 for i in range(7)]
+    assert int(output.counts.sum()) == 6 * 2
+    assert output.tangent[2].tolist() == [0.0] * 5
+
+
 def test_what_a_masked_channel_holds_is_never_read() -> None:
     vectors, mask = items(20)
     text_map = map_of()

@@ -1,4 +1,4 @@
-"""The edition in the package: the official codes and titles, and nothing that is not there."""
+"""The edition in the package: the official codes and titles. Its texts: test_companion.py."""
 
 from __future__ import annotations
 
@@ -29,15 +29,6 @@ def test_counts_and_shape(vintage: str) -> None:
     assert taxonomy.vintage == vintage
     assert Counter(i.level for i in taxonomy.industries) == COUNTS[vintage]
     assert {i.parent for i in taxonomy.industries if i.code[:2] in ("31", "32", "33")} >= {"31-33"}
-
-
-@pytest.mark.parametrize("vintage", COUNTS)
-def test_channels_that_are_not_there_are_empty(vintage: str) -> None:
-    taxonomy = read_bundled(vintage)
-    assert not taxonomy.entries
-    assert not taxonomy.exclusions
-    for industry in taxonomy.industries:
-        assert (industry.description, industry.examples, industry.excluded) == ("", (), ())
 
 
 def test_unknown_vintage_names_those_there_are() -> None:

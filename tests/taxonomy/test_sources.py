@@ -120,7 +120,7 @@ def test_counts_of_a_vintage(official: Taxonomy) -> None:
 
 
 def test_reading_twice_gives_the_same(census_dir: Path, taxonomy_2022: Taxonomy) -> None:
-    assert read_taxonomy(census_dir, "2022", None) == taxonomy_2022
+    assert read_taxonomy(census_dir, "2022", None, "census") == taxonomy_2022
 
 
 def test_the_bundled_edition_has_the_tree_of_the_workbooks(official: Taxonomy) -> None:

@@ -1,7 +1,6 @@
-"""The edition in the package: codes and titles, one CSV per vintage, readable with no network.
+"""The edition in the package: codes and titles, and the companion texts; no network needed.
 
-Codes and titles are public facts. Descriptions, examples, exclusions and phrases are absent here:
-those channels are empty (masked), never a placeholder.
+Codes and titles are public facts; every other text was written for this project (`companion.py`).
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from importlib.resources import files
 from typing import Final
 
 from naics_graph.errors import DataError
+from naics_graph.taxonomy.bundled.companion import Companion, read_companion
 from naics_graph.taxonomy.model import Industry, Taxonomy
 from naics_graph.taxonomy.validate import parent_of, sectors_by_prefix
 
@@ -25,11 +25,27 @@ def bundled_vintages() -> list[str]:
 
 
 def read_bundled(vintage: str = NEWEST) -> Taxonomy:
-    """One vintage of the bundled edition, parents before children.
+    """One vintage of the bundled edition, parents before children: channels and phrases.
 
     Raises:
-        DataError: the package has no such vintage.
+        DataError: the package has no such vintage, or a file of it was broken.
     """
+    companion = companion_of(vintage)
+    return Taxonomy(
+        vintage=vintage,
+        industries=tuple(companion.industries.values()),
+        exclusions=companion.exclusions,
+        entries=companion.phrases,
+    )
+
+
+def companion_of(vintage: str) -> Companion:
+    """The companion texts of a vintage. Errors as `read_bundled`."""
+    return read_companion(vintage, read_titles(vintage))
+
+
+def read_titles(vintage: str) -> tuple[Industry, ...]:
+    """Codes and titles of a vintage alone, parents before children. Errors as `read_bundled`."""
     if vintage not in bundled_vintages():
         raise DataError(
             f"the package has no NAICS {vintage}",
@@ -39,10 +55,6 @@ def read_bundled(vintage: str = NEWEST) -> Taxonomy:
     text = files(__package__).joinpath(f"{vintage}.csv").read_text(encoding="utf-8")
     rows = [(row["code"], row["title"]) for row in csv.DictReader(text.splitlines())]
     sectors = sectors_by_prefix(code for code, _ in rows)
-    return Taxonomy(
-        vintage=vintage,
-        industries=tuple(
-            Industry(code=code, title=title, parent=parent_of(code, sectors))
-            for code, title in rows
-        ),
+    return tuple(
+        Industry(code=code, title=title, parent=parent_of(code, sectors)) for code, title in rows
     )
