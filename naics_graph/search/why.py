@@ -37,17 +37,20 @@ def evidence_for(
     store: GraphStore, vintage: str, codes: Sequence[str], query: str
 ) -> dict[str, Evidence]:
     """The closest own text of every code; ties go to the title, then the examples, then by text."""
-    rows = store.run("search_evidence", keys=[key_of(vintage, code) for code in codes])
+    keys = [key_of(vintage, code) for code in codes]
+    entries: dict[str, list[str]] = {code: [] for code in codes}
+    for row in store.run("search_entries", keys=keys):
+        entries[row["code"]].append(row["text"])
     return {
         row["code"]: closest(
             query,
             [
                 ("title", [row["title"]]),
                 ("example", sorted(row["examples"] or [])),
-                ("index entry", sorted(row["entries"] or [])),
+                ("index entry", entries[row["code"]]),
             ],
         )
-        for row in rows
+        for row in store.run("search_evidence", keys=keys)
     }
 
 
