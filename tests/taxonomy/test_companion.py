@@ -131,7 +131,7 @@ def test_a_line_of_an_unknown_code_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     assert caught.value.where == "here"
 
 
-def test_another_vintage_takes_the_lines_of_2022_but_for_codes_of_its_own(
+def test_another_vintage_takes_the_lines_of_2022_but_for_kinds_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given(
@@ -139,14 +139,21 @@ def test_another_vintage_takes_the_lines_of_2022_but_for_codes_of_its_own(
         v2022=[
             line("111110", "description", "New rye."),
             line("111110", "exclusion", "Growing corn", "111150"),
+            line("111110", "example", "seed rye"),
+            line("11111", "inherits", target="111110"),
             line("111120", "description", "Oats."),
             line("111150", "description", "Corn."),
         ],
-        v2017=[line("111110", "description", "Old rye.")],
+        v2017=[
+            line("111110", "description", "Old rye."),
+            line("11111", "description", "All rye."),
+        ],
     )
     found = read_companion("2017", FARMS).industries
     assert found["111110"].description == "Old rye."
     assert found["111110"].excluded == ()
+    assert found["111110"].examples == ("seed rye",)
+    assert (found["11111"].description, found["11111"].described_by) == ("All rye.", None)
     assert found["111120"].description == "Oats."
 
 

@@ -112,21 +112,25 @@ def _refused(saw: str, where: str) -> DataError:
 def lines_of(vintage: str, codes: Collection[str]) -> tuple[Line, ...]:
     """The lines that hold for a vintage with these codes.
 
-    A code with lines of its own vintage has those; any other has the lines of BASE, without the
-    ones whose target is not among the codes.
+    Of each kind a code has the lines of its own vintage, if any, else those of BASE without the
+    ones whose target is not among the codes. `inherits` takes the place of a description.
     """
     own = read_lines(vintage)
     if vintage == BASE:
         return own
-    written = {line.code for line in own}
+    written = {(line.code, _place(line)) for line in own}
     base = (
         line
         for line in read_lines(BASE)
         if line.code in codes
-        and line.code not in written
+        and (line.code, _place(line)) not in written
         and (not line.target or line.target in codes)
     )
     return (*base, *own)
+
+
+def _place(line: Line) -> Kind:
+    return "description" if line.kind == "inherits" else line.kind
 
 
 def read_companion(vintage: str, titles: Iterable[Industry]) -> Companion:
