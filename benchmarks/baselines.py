@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--roles", type=Path, required=True, help="the split")
     parser.add_argument("--vintage", default="2022")
     options = parser.parse_args(arguments)
-    taxonomy = read_taxonomy(options.source, options.vintage, options.roles)
+    taxonomy = read_taxonomy(options.source, options.vintage, options.roles, "census")
     bench = Bench(Tree.of(taxonomy), validation_queries(taxonomy))
     encoder = CachedBackbone(load_backbone(), settings.vectors_dir())
     clock = _Clock()
