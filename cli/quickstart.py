@@ -11,9 +11,18 @@ from .search import print_hits
 from .train import print_report
 
 if TYPE_CHECKING:
+    from naics_graph.pipeline import TrainConfig
     from naics_graph.search.catalogue import Value
 
 TEXT = "mobile dog grooming"
+SHORT = (
+    "entries_per_code=16",
+    "contrast.epochs=8",
+    "contrast.validate_every=0",
+    "refine.epochs=2",
+    "refine.validate_every=0",
+)
+"""Settings that fit in five minutes on two cores, encoding included."""
 
 
 def quickstart(
@@ -35,7 +44,7 @@ def quickstart(
         note(f"database: {handle.database}", quiet=quiet)
         with progress(quiet=quiet) as report_progress:
             loaded = handle.load(vintage="2022", progress=report_progress)
-            trained = handle.train(vintage="2022", progress=report_progress)
+            trained = handle.train(_short(), vintage="2022", progress=report_progress)
         note(f"loaded {loaded.codes} codes in {loaded.seconds:.1f} s", quiet=quiet)
         print_report(trained, quiet=quiet)
         note(f'\nnaics-graph search "{text}"', quiet=quiet)
@@ -57,3 +66,11 @@ def quickstart(
             [[r["code"], r["title"], r["distance"], " › ".join(r["path"])] for r in rows],
             title=f"nearest to {best.code} {best.title} below {sector}",
         )
+
+
+def _short() -> TrainConfig:
+    """Settings for a first look: part of the phrases, fewer epochs."""
+    from naics_graph.config import load_config
+    from naics_graph.pipeline import TrainConfig
+
+    return load_config(TrainConfig, None, SHORT)

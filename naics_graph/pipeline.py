@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -62,18 +63,22 @@ class TrainConfig:
 
     seed: of every random draw. held_out: where the load has no roles, the share of index entries
     kept from training to judge stage 4 by (0 trains on all, and stage 3 is published).
+    entries_per_code: at most so many entries of a code are read, the first ones; 0 reads all.
     """
 
     seed: int = 0
     held_out: float = 0.05
+    entries_per_code: int = 0
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     contrast: ContrastConfig = field(default_factory=ContrastConfig)
     refine: RefineConfig = field(default_factory=RefineConfig)
 
     def __post_init__(self) -> None:
-        """Refuse a share outside [0, 0.5]."""
+        """Refuse a share outside [0, 0.5] and a negative number."""
         if not 0.0 <= self.held_out <= 0.5:
             raise ValueError(f"held_out is {self.held_out}, it must be within 0 and 0.5")
+        if self.entries_per_code < 0:
+            raise ValueError(f"entries_per_code is {self.entries_per_code}, it must be 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +173,20 @@ def with_held_out(taxonomy: Taxonomy, share: float, seed: int) -> Taxonomy:
     return dataclasses.replace(taxonomy, entries=entries)
 
 
+def with_fewer_entries(taxonomy: Taxonomy, per_code: int) -> Taxonomy:
+    """The taxonomy with the first entries of every code (0: all) and all evaluated ones."""
+    if not per_code:
+        return taxonomy
+    read: Counter[str] = Counter()
+    entries = []
+    for entry in taxonomy.entries:
+        if not entry.evaluated:
+            read[entry.code] += 1
+        if entry.evaluated or read[entry.code] <= per_code:
+            entries.append(entry)
+    return dataclasses.replace(taxonomy, entries=tuple(entries))
+
+
 class _Stages:
     """The state the four stages hand on."""
 
@@ -180,7 +199,8 @@ class _Stages:
         progress: Progress | None,
     ) -> None:
         self.store, self.config, self.opened, self.progress = store, config, run, progress
-        self.taxonomy = with_held_out(taxonomy, config.held_out, config.seed)
+        read = with_fewer_entries(taxonomy, config.entries_per_code)
+        self.taxonomy = with_held_out(read, config.held_out, config.seed)
         self.tree = Tree.of(taxonomy)
         self.leaves = np.flatnonzero(self.tree.depth == 5)
         self.codes: dict[Stage, Tensor] = {}

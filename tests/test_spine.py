@@ -20,7 +20,13 @@ from naics_graph.artifact import Artifact
 from naics_graph.config import load_config
 from naics_graph.errors import ArtifactMismatchError
 from naics_graph.geometry import lorentz
-from naics_graph.pipeline import TrainConfig, TrainReport, train, with_held_out
+from naics_graph.pipeline import (
+    TrainConfig,
+    TrainReport,
+    train,
+    with_fewer_entries,
+    with_held_out,
+)
 from naics_graph.store.contract import GraphStore, NearestRequest
 from naics_graph.store.open import open_store
 from naics_graph.taxonomy.model import IndexEntry, Role, Taxonomy
@@ -184,6 +190,16 @@ def test_held_out_entries_take_the_validation_role_only_without_a_split() -> Non
     assert 0 < sum(e.evaluated for e in held.entries) < len(held.entries)
     assert with_held_out(plain, 0.5, 0) == held
     assert with_held_out(plain, 0.0, 0) is plain
+
+
+def test_fewer_entries_are_the_first_of_every_code() -> None:
+    taxonomy = with_entries(read_taxonomy(None, "2022", None))
+    assert with_fewer_entries(taxonomy, 0) is taxonomy
+    fewer = with_fewer_entries(taxonomy, 1).entries
+    assert [(e.code, e.role) for e in fewer if not e.evaluated] == [
+        (code, Role.EXAMPLES) for code in ("812910", "541511", "111110", "722511")
+    ]
+    assert [e for e in fewer if e.evaluated] == [e for e in taxonomy.entries if e.evaluated]
 
 
 @pytest.mark.slow
