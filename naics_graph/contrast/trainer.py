@@ -42,15 +42,15 @@ class ContrastConfig:
     map: TextMapConfig = field(default_factory=TextMapConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     curvature: float = 1.0
-    epochs: int = 15
-    batch_size: int = 512
-    learning_rate: float = 4e-3
+    epochs: int = 12
+    batch_size: int = 1024
+    learning_rate: float = 5e-3
     residual_rate: float = 2e-2
     weight_decay: float = 0.01
     warmup: float = 0.1
     temperature: float = 0.3
     gradient_norm: float = 5.0
-    validate_every: int = 5
+    validate_every: int = 4
 
     def __post_init__(self) -> None:
         """Refuse values no training can use."""

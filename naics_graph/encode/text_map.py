@@ -32,7 +32,7 @@ class TextMapConfig:
     dim: int = 64
     width: int = 384
     max_radius: float = 6.0
-    dropout: float = 0.1
+    dropout: float = 0.0
     channel_dropout: float = 0.1
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
 
