@@ -42,6 +42,7 @@ from naics_graph.evaluate.hierarchy import tree_metrics
 from naics_graph.evaluate.retrieval import reciprocal_ranks, retrieval_metrics
 from naics_graph.geometry import lorentz
 from naics_graph.geometry.disk import disk_layout
+from naics_graph.refine.graph import require_current
 from naics_graph.refine.network import RefineNetwork
 from naics_graph.refine.trainer import RefineConfig, RefineInputs, train_refinement
 from naics_graph.runs import Run
@@ -123,7 +124,8 @@ def train(
         progress: called as (what, done, total).
 
     Raises:
-        DatabaseError: nothing is loaded, or the set cannot be published.
+        DatabaseError: nothing is loaded, the graph was loaded anew meanwhile, or the set cannot be
+            published.
         ArtifactMismatchError: the run to resume was started on other data.
         DivergedError: a loss became NaN or infinite; the last checkpoint is kept.
     """
@@ -201,6 +203,7 @@ class _Stages:
         self.store, self.config, self.opened, self.progress = store, config, run, progress
         read = with_fewer_entries(taxonomy, config.entries_per_code)
         self.taxonomy = with_held_out(read, config.held_out, config.seed)
+        self.export = store.export_graph(taxonomy.vintage)
         self.tree = Tree.of(taxonomy)
         self.leaves = np.flatnonzero(self.tree.depth == 5)
         self.codes: dict[Stage, Tensor] = {}
@@ -283,7 +286,7 @@ class _Stages:
         )
 
     def _train_refinement(self) -> RefineNetwork:
-        graph = without_entries(self.store.export_graph(self.taxonomy.vintage), self.entry_rows)
+        graph = without_entries(self.export, self.entry_rows)
         asked, hidden_anew = self._questions()
         labelled = [self.data.labelled[i] for i in asked]
         position = {text_key(self.entry_text[key]): i for i, key in enumerate(graph.entries)}
@@ -355,6 +358,7 @@ class _Stages:
         return Evidence(ranks, tree_metrics(self._distances(stage), self.tree))
 
     def _publish(self, published: Stage, metrics: Mapping[str, float]) -> None:
+        require_current(self.export, self.store)
         contrast = self.config.contrast
         points = self.codes[published]
         codes = self.tree.codes

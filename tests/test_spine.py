@@ -18,7 +18,7 @@ import torch
 from naics_graph import settings
 from naics_graph.artifact import Artifact
 from naics_graph.config import load_config
-from naics_graph.errors import ArtifactMismatchError
+from naics_graph.errors import ArtifactMismatchError, DatabaseError
 from naics_graph.geometry import lorentz
 from naics_graph.pipeline import (
     TrainConfig,
@@ -178,6 +178,23 @@ def test_a_finished_run_resumes_to_the_same_points_and_other_data_is_refused(
         other.load(read_taxonomy(None, "2022", None))
         with pytest.raises(ArtifactMismatchError, match="was started on"):
             train(other, run="first", resume=True)
+
+
+@pytest.mark.slow
+def test_nothing_is_published_on_a_graph_that_was_loaded_anew_meanwhile(home: Path) -> None:
+    taxonomy = with_entries(read_taxonomy(None, "2022", None))
+    fewer = dataclasses.replace(taxonomy, entries=taxonomy.entries[1:])
+    with open_store(str(home / "anew.lbug")) as store:
+        store.load(taxonomy)
+
+        def load_anew(what: str, done: int, total: int) -> None:
+            if (what, done) == ("contrastive learning", total):
+                store.load(fewer)
+
+        config = load_config(TrainConfig, None, [*SMALL, "contrast.epochs=1"])
+        with pytest.raises(DatabaseError, match="changed since it was exported"):
+            train(store, config, run="anew", progress=load_anew)
+        assert store.embedding_sets() == []
 
 
 def test_held_out_entries_take_the_validation_role_only_without_a_split() -> None:
