@@ -132,7 +132,8 @@ def test_a_code_that_vanished_is_reported_kept_and_comes_back(store: GraphStore)
     assert "541519" not in store.export_graph("2022").codes
     assert store.counts()["Industry"] == len(full.industries)
     (kept,) = store.run("search_evidence", keys=["2022:541519"])
-    assert (kept["title"], kept["entries"]) == (f"Title of {RENAMED}, renamed", [])
+    assert kept["title"] == f"Title of {RENAMED}, renamed"
+    assert store.run("search_entries", keys=["2022:541519"]) == []
     assert kept["examples"] == ["Example of 541519"]
     assert counted(store.load(less))[3] == 1
     assert store.load(full).updated == 1
@@ -154,8 +155,8 @@ def texts(store: GraphStore) -> set[str]:
     found = {row["text"] for row in store.run("index_entries", vintage="2022")}
     keys = [f"2022:{industry.code}" for industry in sample().industries]
     for row in store.run("search_evidence", keys=keys):
-        found |= {*row["examples"], *row["entries"]}
-    return found
+        found |= {*row["examples"]}
+    return found | {row["text"] for row in store.run("search_entries", keys=keys)}
 
 
 VARIANTS: dict[str, Taxonomy] = {
