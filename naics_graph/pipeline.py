@@ -331,8 +331,7 @@ class _Stages:
     @torch.no_grad()
     def _codes_without(self, rows: Tensor) -> Tensor:
         """(n, d+1) points of all codes after stage 3 without the texts of some queries."""
-        hidden = sorted({text for row in rows.tolist() for text in self.data.hides[row]})
-        codes = self.space.codes(*self.data.features.without(hidden))
+        codes = self.space.codes(*self.data.features.without(self.data.hidden(rows)))
         return lorentz.expmap0(codes.tangent, self.space.curvature)
 
     def _points(self, vectors: Tensor, channel: Tensor | None = None) -> Tensor:

@@ -1,3 +1,3 @@
 // The active set of a vintage. Parameters: $vintage.
 MATCH (s:EmbeddingSet {vintage: $vintage, status: 'active'})
-RETURN s.id AS id, s.dims AS dims;
+RETURN s.id AS id;

@@ -74,8 +74,11 @@ class ContrastData:
     def batch(self, rows: Tensor) -> Batch:
         """The queries of the given rows, with the union of the texts they hide."""
         vectors, mask = query_features(self.query_vectors[rows], self.query_channel[rows])
-        hidden = sorted({text for row in rows.tolist() for text in self.hides[row]})
-        return Batch(vectors, mask, self.query_code[rows], hidden)
+        return Batch(vectors, mask, self.query_code[rows], self.hidden(rows))
+
+    def hidden(self, rows: Tensor) -> list[int]:
+        """Ids of the texts that leave every channel while the queries of the rows are asked."""
+        return sorted({text for row in rows.tolist() for text in self.hides[row]})
 
     def epoch(self, size: int, seed: int, epoch: int) -> Iterator[Batch]:
         """All queries once in an order drawn from (seed, epoch); the last batch may be short."""

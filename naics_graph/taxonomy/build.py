@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from typing import Final
 
@@ -20,6 +19,7 @@ from naics_graph.taxonomy.model import (
     IndexEntry,
     Industry,
     Taxonomy,
+    entry_key,
     level_of,
 )
 from naics_graph.taxonomy.references import clean_sentence, resolve
@@ -151,18 +151,12 @@ def _entries(sheet: Sheet, titles: dict[str, str], vintage: str) -> tuple[IndexE
                 cells, f"the entry is coded {cells.code}, which has not six digits", _AGAIN
             )
         text = one_line(cells.text)
-        key = _entry_key(vintage, cells.code, text)
+        key = entry_key(vintage, EntrySource.CENSUS, cells.code, text)
         seen[key] += 1
         if seen[key] > 1:
             key = f"{key}#{seen[key]}"
         entries.append(IndexEntry(key, text, cells.code))
     return tuple(entries)
-
-
-def _entry_key(vintage: str, code: str, text: str) -> str:
-    """A key from what the entry says, not from its row: inserting a row changes no other key."""
-    digest = hashlib.sha1(f"{code}\n{text}".encode(), usedforsecurity=False).hexdigest()
-    return f"{vintage}:{EntrySource.CENSUS}:{digest[:16]}"
 
 
 def _check_known(sheet: Sheet, cells: Cells, titles: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ the subsectors 31x, 32x, 33x (and so on). `level` is the number of digits, 2-6 (
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -58,6 +59,12 @@ def level_of(code: str) -> int:
 def key_of(vintage: str, code: str) -> str:
     """The database key of a code within its vintage."""
     return f"{vintage}:{code}"
+
+
+def entry_key(vintage: str, source: EntrySource, code: str, text: str) -> str:
+    """A key from what an entry says, not from its row: inserting a row changes no other key."""
+    digest = hashlib.sha1(f"{code}\n{text}".encode(), usedforsecurity=False).hexdigest()
+    return key_of(vintage, f"{source}:{digest[:16]}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from importlib.resources import files
 from typing import Final, Literal, get_args
 
 from naics_graph.errors import DataError
-from naics_graph.taxonomy.model import EntrySource, Exclusion, IndexEntry, Industry, key_of
+from naics_graph.taxonomy.model import EntrySource, Exclusion, IndexEntry, Industry, entry_key
 
 Kind = Literal["description", "inherits", "example", "exclusion", "phrase"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -68,7 +67,7 @@ def read_lines(vintage: str) -> tuple[Line, ...]:
     folder = files(__package__).joinpath("companion", vintage)
     if not folder.is_dir():
         return ()
-    named = sorted((entry for entry in folder.iterdir()), key=lambda entry: entry.name)
+    named = sorted(folder.iterdir(), key=lambda entry: entry.name)
     return tuple(
         line
         for entry in named
@@ -180,5 +179,4 @@ def _texts(lines: Iterable[Line]) -> tuple[str, ...]:
 
 
 def _entry(code: str, text: str, source: EntrySource, vintage: str) -> IndexEntry:
-    digest = hashlib.sha1(f"{code}\n{text}".encode(), usedforsecurity=False).hexdigest()
-    return IndexEntry(key_of(vintage, f"{source}:{digest[:16]}"), text, code, source)
+    return IndexEntry(entry_key(vintage, source, code, text), text, code, source)
