@@ -301,18 +301,20 @@ class _HalfAngle(torch.autograd.Function):
         for i, j in _blocks(rows, columns, u.shape[1]):
             chord[i, j] = (u[i] - v[j]).square().sum(-1)
         angular = chord.mul_(torch.sinh(rho_x) / 4.0).mul_(torch.sinh(rho_y).T)
-        half = (rho_x / 2.0 - rho_y.T / 2.0).sinh_()
         # Kept off zero because the derivative divides by it; for coincident points it then is 0.
-        half = half.square_().add_(angular).clamp_min_(_TINY).sqrt_()
-        ctx.save_for_backward(rho_x, u, rho_y, v, angular, half, rows, columns)
-        return torch.asinh(half)
+        squared = (rho_x / 2.0 - rho_y.T / 2.0).sinh_().square_().add_(angular).clamp_min_(_TINY)
+        half, root = squared.sqrt(), (squared + 1.0).sqrt_()
+        # asinh(half): torch's own is not vectorised and takes three times as long.
+        angle = squared.div_(root + 1.0).add_(half).log1p_()
+        ctx.save_for_backward(rho_x, u, rho_y, v, angular, half.mul_(root), rows, columns)
+        return angle
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """With h = sinh of the half angle: d asinh(h) / d h^2 = 1 / (2 h sqrt(1 + h^2))."""
-        rho_x, u, rho_y, v, angular, half, rows, columns = ctx.saved_tensors
-        slope = gradient / half.square().add_(1.0).sqrt_().mul_(half).mul_(2.0)
+        rho_x, u, rho_y, v, angular, half_root, rows, columns = ctx.saved_tensors
+        slope = gradient.div(half_root).mul_(0.5)
         radial = (rho_x - rho_y.T).sinh_().mul_(slope).mul_(0.5)
         weighted = angular * slope
         grad_rho_x = radial.sum(1, True) + weighted.sum(1, True) / torch.tanh(rho_x)
