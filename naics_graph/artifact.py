@@ -1,8 +1,8 @@
 """A trained model on disk: texts in, points of the published space out.
 
-Hugging Face layout: `config.json`, `model.safetensors` (text map, residuals, graph network),
-`README.md`; beside them `points.safetensors` with the images of all codes after every stage. The
-backbone is named with its sha256, not copied.
+Hugging Face layout: `config.json`, `model.safetensors` (lexical encoder and its idf, text map,
+residuals, graph network), `README.md`; beside them `points.safetensors` with the images of all
+codes after every stage. The backbone is named with its sha256, not copied.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from naics_graph.config import load_mapping
 from naics_graph.encode.backbone import Backbone, BackboneConfig, load_backbone
 from naics_graph.encode.cache import CachedBackbone
 from naics_graph.encode.channels import query_features
+from naics_graph.encode.lexical import LexicalConfig, LexicalVocabulary
+from naics_graph.encode.reader import TextInputs, TextReader
 from naics_graph.encode.text_map import TextMap, TextMapConfig
 from naics_graph.errors import ArtifactMismatchError
 from naics_graph.geometry import lorentz
@@ -35,7 +37,7 @@ from naics_graph.taxonomy.model import CHANNELS
 Stage = Literal["encode", "mixture", "contrast", "refine"]
 STAGES: Final[tuple[Stage, ...]] = ("encode", "mixture", "contrast", "refine")
 QUERY_CHANNEL: Final = CHANNELS.index("examples")
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,10 @@ class ArtifactConfig:
     vintage: str
     published: Stage
     curvature: float
-    features: int
+    hidden_size: int
     backbone: BackboneConfig
     backbone_sha256: str
+    lexical: LexicalConfig
     map: TextMapConfig
     refine: HGCNConfig
     codes: tuple[str, ...]
@@ -59,6 +62,8 @@ class ArtifactConfig:
 def write_artifact(
     folder: Path,
     config: ArtifactConfig,
+    reader: TextReader,
+    vocabulary: LexicalVocabulary,
     text_map: TextMap,
     residual: Tensor,
     network: RefineNetwork,
@@ -66,6 +71,8 @@ def write_artifact(
 ) -> None:
     """Write all files; `config.json` comes last and marks the artifact complete."""
     tensors = {f"text_map.{name}": value for name, value in text_map.state_dict().items()}
+    tensors |= {f"reader.{name}": value for name, value in reader.state_dict().items()}
+    tensors["idf"] = vocabulary.idf
     tensors |= {f"refine.{name}": value for name, value in network.state_dict().items()}
     tensors["residual"] = residual
     save_tensors(folder / "model.safetensors", tensors)
@@ -88,12 +95,15 @@ class Artifact:
         self,
         folder: Path,
         config: ArtifactConfig,
+        reader: TextReader,
+        vocabulary: LexicalVocabulary,
         text_map: TextMap,
         network: RefineNetwork,
         points: Mapping[str, Tensor],
         cache: Path | None,
     ) -> None:
         self.folder, self.config = folder, config
+        self._reader, self._vocabulary = reader.eval(), vocabulary
         self._text_map, self._network = text_map.eval(), network.eval()
         self._points = dict(points)
         self._cache = cache
@@ -127,9 +137,11 @@ class Artifact:
                 do="train again with `naics-graph train`",
             )
         config = load_mapping(ArtifactConfig, raw)
-        text_map = TextMap(config.map, config.features)
+        reader = TextReader(config.lexical, config.hidden_size)
+        text_map = TextMap(config.map, reader.size, reader.lexical_size)
         network = RefineNetwork(config.refine, config.map.dim, config.curvature)
         try:
+            reader.load_state_dict(tensors_below("reader.", tensors))
             text_map.load_state_dict(tensors_below("text_map.", tensors))
             network.load_state_dict(tensors_below("refine.", tensors))
         except RuntimeError as error:
@@ -138,7 +150,8 @@ class Artifact:
                 where=str(folder),
                 do="train again with `naics-graph train`",
             ) from error
-        return cls(folder, config, text_map, network, points, cache)
+        vocabulary = LexicalVocabulary(tensors["idf"])
+        return cls(folder, config, reader, vocabulary, text_map, network, points, cache)
 
     @classmethod
     def of_set(cls, info: EmbeddingSetInfo, runs: Path, cache: Path | None = None) -> Artifact:
@@ -205,12 +218,12 @@ class Artifact:
             ArtifactMismatchError: the backbone found is not the one this model was trained on.
         """
         stage = stage or self.published
-        vectors = torch.from_numpy(self._backbone().encode(list(texts), progress))
+        inputs = TextInputs.of(list(texts), self._backbone(), self._vocabulary, progress)
         if stage == "encode":
-            return vectors.double().numpy()
-        channel = torch.full((len(vectors),), QUERY_CHANNEL)
+            return inputs.vectors.double().numpy()
+        channel = torch.full((len(inputs),), QUERY_CHANNEL)
         with torch.no_grad():
-            image = self._text_map(*query_features(vectors, channel))
+            image = self._text_map(*query_features(self._reader(inputs), channel))
             if stage == "mixture":
                 fused = torch.nn.functional.normalize(image.fused.double(), dim=1)
                 return fused.numpy()

@@ -34,8 +34,9 @@ from naics_graph.contrast.space import CodeSpace
 from naics_graph.contrast.trainer import ContrastConfig, ContrastTrainer
 from naics_graph.encode.backbone import BackboneConfig, load_backbone
 from naics_graph.encode.cache import CachedBackbone
-from naics_graph.encode.channels import query_features, text_key
+from naics_graph.encode.channels import ChannelFeatures, text_key
 from naics_graph.encode.mixture import routing_metrics
+from naics_graph.encode.reader import TextInputs
 from naics_graph.errors import UsageError
 from naics_graph.evaluate.gates import Evidence, GateDecision, accept_refinement
 from naics_graph.evaluate.hierarchy import tree_metrics
@@ -223,17 +224,19 @@ class _Stages:
         backbone = load_backbone(self.config.backbone)
         self.backbone_sha256 = backbone.sha256
         encoder = CachedBackbone(backbone, settings.vectors_dir())
-        self.data = ContrastData.of(self.taxonomy, encoder, self.progress)
+        lexical = self.config.contrast.lexical
+        self.data = ContrastData.of(self.taxonomy, encoder, lexical, self.progress)
         usable = [e for e in self.taxonomy.entries if not e.evaluated]
         self.entry_rows = {entry.key: i for i, entry in enumerate(usable)}
         self.entry_text = {entry.key: entry.text for entry in usable}
-        self.entry_vectors = torch.from_numpy(encoder.encode([e.text for e in usable]))
+        self.entries = TextInputs.of([e.text for e in usable], encoder, self.data.vocabulary)
         held_out = [e for e in self.taxonomy.entries if e.evaluated]
         leaf = {int(position): i for i, position in enumerate(self.leaves)}
         self.truth = np.array([leaf[self.tree.position[e.code]] for e in held_out], dtype=np.int64)
-        self.held_out_vectors = torch.from_numpy(encoder.encode([e.text for e in held_out]))
-        self.codes["encode"] = self.data.features.pooled().double()
-        self.queries["encode"] = self.held_out_vectors.double()
+        self.held_out = TextInputs.of([e.text for e in held_out], encoder, self.data.vocabulary)
+        frozen = ChannelFeatures(self.data.texts, self.data.channel_inputs.vectors)
+        self.codes["encode"] = frozen.pooled().double()
+        self.queries["encode"] = self.held_out.vectors.double()
         metrics = self._measure("encode", tree=False)
         return StageReport("encode", time.perf_counter() - started, True, metrics)
 
@@ -243,6 +246,7 @@ class _Stages:
             self.config.contrast, self.data, self.opened, self.config.seed, self._validate
         )
         self.space = trainer.train(self.progress)
+        self.channels = self.data.channels(self.space.reader)
         with torch.no_grad():
             routing = self._image(self.space)
         seconds = time.perf_counter() - started
@@ -260,9 +264,8 @@ class _Stages:
 
     def _image(self, space: CodeSpace) -> Tensor:
         """Images of codes and held-out texts after stages 2 and 3; returns the codes' routing."""
-        codes = space.codes(*self.data.features.full())
-        channel = torch.full((len(self.held_out_vectors),), QUERY_CHANNEL)
-        queries = space.queries(*query_features(self.held_out_vectors, channel))
+        codes = space.codes(*self.data.channels(space.reader).full())
+        queries = space.queries(self.held_out, torch.full((len(self.held_out),), QUERY_CHANNEL))
         for images, fused, tangent in (
             (self.codes, codes.text.fused, codes.tangent),
             (self.queries, queries.fused, queries.tangent),
@@ -291,8 +294,11 @@ class _Stages:
         labelled = [self.data.labelled[i] for i in asked]
         position = {text_key(self.entry_text[key]): i for i, key in enumerate(graph.entries)}
         with torch.no_grad():
-            entries = self._points(self.entry_vectors[[self.entry_rows[k] for k in graph.entries]])
-            queries = self._points(self.data.query_vectors[asked], self.data.query_channel[asked])
+            rows = torch.tensor([self.entry_rows[k] for k in graph.entries], dtype=torch.int64)
+            entries = self._points(self.entries.rows(rows))
+            queries = self._points(
+                self.data.query_inputs.rows(asked), self.data.query_channel[asked]
+            )
         inputs = RefineInputs(
             graph=graph,
             code_points=self.codes["contrast"],
@@ -331,14 +337,14 @@ class _Stages:
     @torch.no_grad()
     def _codes_without(self, rows: Tensor) -> Tensor:
         """(n, d+1) points of all codes after stage 3 without the texts of some queries."""
-        codes = self.space.codes(*self.data.features.without(self.data.hidden(rows)))
+        codes = self.space.codes(*self.channels.without(self.data.hidden(rows)))
         return lorentz.expmap0(codes.tangent, self.space.curvature)
 
-    def _points(self, vectors: Tensor, channel: Tensor | None = None) -> Tensor:
+    def _points(self, inputs: TextInputs, channel: Tensor | None = None) -> Tensor:
         """(b, d+1) images of texts after stage 3, each in its channel (default the queries')."""
         if channel is None:
-            channel = torch.full((len(vectors),), QUERY_CHANNEL)
-        image = self.space.queries(*query_features(vectors, channel))
+            channel = torch.full((len(inputs),), QUERY_CHANNEL)
+        image = self.space.queries(inputs, channel)
         return lorentz.expmap0(image.tangent, self.space.curvature)
 
     def _edge(self, text: LabelledText) -> tuple[int, int]:
@@ -367,9 +373,10 @@ class _Stages:
             vintage=self.taxonomy.vintage,
             published=published,
             curvature=contrast.curvature,
-            features=self.data.query_vectors.shape[1],
+            hidden_size=self.data.hidden_size,
             backbone=self.config.backbone,
             backbone_sha256=self.backbone_sha256,
+            lexical=contrast.lexical,
             map=contrast.map,
             refine=self.config.refine.network,
             codes=codes,
@@ -379,6 +386,8 @@ class _Stages:
         write_artifact(
             self.opened.artifact,
             config,
+            self.space.reader,
+            self.data.vocabulary,
             self.space.text_map,
             residual,
             self.network,

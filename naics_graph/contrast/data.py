@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from naics_graph.encode.channels import ChannelFeatures, ChannelTexts, TextEncoder, query_features
+from naics_graph.encode.channels import ChannelFeatures, ChannelTexts, TextEncoder
+from naics_graph.encode.lexical import LexicalConfig, LexicalVocabulary
+from naics_graph.encode.reader import TextInputs, TextReader
 from naics_graph.store.contract import Progress
 from naics_graph.taxonomy.labelled import LabelledText, labelled_texts
 from naics_graph.taxonomy.model import CHANNELS, Taxonomy
@@ -18,10 +21,10 @@ from naics_graph.taxonomy.tree import Tree
 
 @dataclass(frozen=True)
 class Batch:
-    """Queries of one step: (b, 4, h) vectors, (b, 4) mask, (b,) labels, the texts to hide."""
+    """Queries of one step: b texts, their channels (b,), labels (b,), the texts to hide."""
 
-    vectors: Tensor
-    mask: Tensor
+    inputs: TextInputs
+    channel: Tensor
     label: Tensor
     hidden: list[int]
 
@@ -30,38 +33,58 @@ class Batch:
 class ContrastData:
     """Channels of all codes, and Q labelled texts as queries.
 
-    query_vectors: (Q, h) float32. query_channel: (Q,) position in CHANNELS. query_code: (Q,)
-    position in the taxonomy, of any level. hides[i]: texts that leave every channel while query i
-    is asked.
+    texts: what stands in the channels, and channel_inputs: those T texts. query_inputs: the Q
+    queries. query_channel: (Q,) position in CHANNELS. query_code: (Q,) position in the taxonomy, of
+    any level. hides[i]: texts that leave every channel while query i is asked.
     """
 
-    features: ChannelFeatures
+    texts: ChannelTexts
+    channel_inputs: TextInputs
     labelled: tuple[LabelledText, ...]
-    query_vectors: Tensor
+    query_inputs: TextInputs
     query_channel: Tensor
     query_code: Tensor
     hides: tuple[Sequence[int], ...]
     tree: Tree
+    vocabulary: LexicalVocabulary
 
     @classmethod
     def of(
-        cls, taxonomy: Taxonomy, encoder: TextEncoder, progress: Progress | None = None
+        cls,
+        taxonomy: Taxonomy,
+        encoder: TextEncoder,
+        lexical: LexicalConfig | None = None,
+        progress: Progress | None = None,
     ) -> ContrastData:
         """Collect and encode every usable text of a taxonomy. Validation entries are not read."""
         texts = ChannelTexts.of(taxonomy)
         labelled = labelled_texts(taxonomy)
         strings = [*texts.texts, *(item.text for item in labelled)]
-        vectors = torch.from_numpy(encoder.encode(strings, progress))
+        vocabulary = LexicalVocabulary.fit(strings, lexical or LexicalConfig())
+        inputs = TextInputs.of(strings, encoder, vocabulary, progress)
         tree = Tree.of(taxonomy)
+        rows = torch.arange(len(strings))
         return cls(
-            features=ChannelFeatures(texts, vectors[: len(texts.texts)]),
+            texts=texts,
+            channel_inputs=inputs.rows(rows[: len(texts.texts)]),
             labelled=labelled,
-            query_vectors=vectors[len(texts.texts) :],
+            query_inputs=inputs.rows(rows[len(texts.texts) :]),
             query_channel=torch.tensor([CHANNELS.index(item.channel) for item in labelled]),
             query_code=torch.tensor([tree.position[item.code] for item in labelled]),
             hides=tuple(texts.hides(item) for item in labelled),
             tree=tree,
+            vocabulary=vocabulary,
         )
+
+    @property
+    def hidden_size(self) -> int:
+        """Width h of the backbone's vectors."""
+        return self.query_inputs.vectors.shape[1]
+
+    @torch.no_grad()
+    def channels(self, reader: TextReader) -> ChannelFeatures:
+        """The channels of all codes as the reader reads them now; they carry no gradient to it."""
+        return ChannelFeatures(self.texts, reader(self.channel_inputs), unit=reader.hidden_size)
 
     @property
     def trained(self) -> Tensor:
@@ -73,20 +96,31 @@ class ContrastData:
 
     def batch(self, rows: Tensor) -> Batch:
         """The queries of the given rows, with the union of the texts they hide."""
-        vectors, mask = query_features(self.query_vectors[rows], self.query_channel[rows])
-        return Batch(vectors, mask, self.query_code[rows], self.hidden(rows))
+        return Batch(
+            self.query_inputs.rows(rows),
+            self.query_channel[rows],
+            self.query_code[rows],
+            self.hidden(rows),
+        )
 
     def hidden(self, rows: Tensor) -> list[int]:
         """Ids of the texts that leave every channel while the queries of the rows are asked."""
         return sorted({text for row in rows.tolist() for text in self.hides[row]})
 
-    def epoch(self, size: int, seed: int, epoch: int) -> Iterator[Batch]:
-        """All queries once in an order drawn from (seed, epoch); the last batch may be short."""
-        order = torch.from_numpy(
-            np.random.default_rng((seed, epoch)).permutation(len(self.query_code))
-        )
+    def epoch(
+        self, size: int, seed: int, epoch: int, feature_dropout: float = 0.0
+    ) -> Iterator[Batch]:
+        """All queries once in an order drawn from (seed, epoch); the last batch may be short.
+
+        Lexical features of a query are left out at the rate `feature_dropout`.
+        """
+        random = np.random.default_rng((seed, epoch))
+        order = torch.from_numpy(random.permutation(len(self.query_code)))
+        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
         for rows in torch.split(order, size):
-            yield self.batch(rows)
+            batch = self.batch(rows)
+            inputs = batch.inputs.dropped(feature_dropout, generator)
+            yield dataclasses.replace(batch, inputs=inputs)
 
     def steps_per_epoch(self, size: int) -> int:
         """Number of batches of one epoch."""

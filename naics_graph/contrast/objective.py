@@ -20,6 +20,7 @@ from naics_graph.contrast.losses import (
     smoothed_cross_entropy,
 )
 from naics_graph.contrast.space import CodeSpace
+from naics_graph.encode.channels import ChannelFeatures
 from naics_graph.encode.mixture import load_balance_loss, router_z_loss
 from naics_graph.geometry import lorentz
 
@@ -76,12 +77,16 @@ class Objective:
             self.position_in_level[codes] = torch.arange(len(codes))
 
     def __call__(
-        self, space: CodeSpace, batch: Batch, generator: torch.Generator
+        self,
+        space: CodeSpace,
+        channels: ChannelFeatures,
+        batch: Batch,
+        generator: torch.Generator,
     ) -> dict[str, Tensor]:
         """Unweighted parts by name, () each; parts of weight zero are left out."""
         weights = self.config.weights
-        codes = space.codes(*self.data.features.without(batch.hidden))
-        queries = space.queries(batch.vectors, batch.mask)
+        codes = space.codes(*channels.without(batch.hidden))
+        queries = space.queries(batch.inputs, batch.channel)
         distance = lorentz.tangent_pairwise_distance(
             queries.tangent, codes.tangent, space.curvature
         )

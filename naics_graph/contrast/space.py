@@ -11,6 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from naics_graph.encode.channels import query_features
+from naics_graph.encode.lexical import LexicalConfig
+from naics_graph.encode.reader import TextInputs, TextReader
 from naics_graph.encode.text_map import TextMap, TextMapConfig, TextMapOutput
 from naics_graph.geometry import lorentz
 
@@ -24,25 +27,27 @@ class CodeImages:
 
 
 class CodeSpace(nn.Module):
-    """Text map, code residuals, temperature and tree scale at one fixed curvature -c."""
+    """Reader, text map, code residuals, temperature and tree scale at one fixed curvature -c."""
 
     trained: Tensor
 
     def __init__(
         self,
         config: TextMapConfig,
+        lexical: LexicalConfig,
         *,
-        features: int,
+        hidden_size: int,
         trained: Tensor,
         curvature: float,
         temperature: float,
         scale: float,
     ) -> None:
-        """Args: features: width of a text vector; trained: (n,) bool, codes with a residual."""
+        """Args: hidden_size: h of the backbone; trained: (n,) bool, codes with a residual."""
         super().__init__()
         self.curvature = curvature
         self.max_radius = config.max_radius
-        self.text_map = TextMap(config, features)
+        self.reader = TextReader(lexical, hidden_size)
+        self.text_map = TextMap(config, self.reader.size, self.reader.lexical_size)
         self.residual = nn.Parameter(torch.zeros(len(trained), config.dim, dtype=torch.float32))
         self.log_temperature = nn.Parameter(torch.tensor(temperature, dtype=torch.float64).log())
         self.log_scale = nn.Parameter(torch.tensor(scale, dtype=torch.float64).log())
@@ -63,12 +68,12 @@ class CodeSpace(nn.Module):
         return self.residual * self.trained[:, None]
 
     def codes(self, vectors: Tensor, mask: Tensor) -> CodeImages:
-        """Images of all codes from their channels: (n, 4, h) float32 and (n, 4) bool."""
+        """Images of all codes from their channels: (n, 4, w) float32 and (n, 4) bool."""
         text = self.text_map(vectors, mask)
         free = text.unbounded + self.known_residual().double()
         return CodeImages(lorentz.bound_radius(free, self.max_radius), text)
 
-    def queries(self, vectors: Tensor, mask: Tensor) -> TextMapOutput:
-        """Images of queries, each one text in one channel: (b, 4, h) and (b, 4)."""
-        output: TextMapOutput = self.text_map(vectors, mask)
+    def queries(self, inputs: TextInputs, channel: Tensor) -> TextMapOutput:
+        """Images of b queries, each one text in the one channel (b,) given."""
+        output: TextMapOutput = self.text_map(*query_features(self.reader(inputs), channel))
         return output

@@ -19,6 +19,7 @@ from naics_graph.contrast.optimisation import (
     set_rate,
 )
 from naics_graph.contrast.space import CodeSpace
+from naics_graph.encode.lexical import LexicalConfig
 from naics_graph.encode.text_map import TextMapConfig
 from naics_graph.runs import Run, tensors_below
 from naics_graph.store.contract import Progress
@@ -35,10 +36,12 @@ class ContrastConfig:
 
     curvature: c > 0, the space has curvature -c. learning_rate: peak of one cycle, AdamW.
     residual_rate: the same for code residuals. warmup: share of the steps. temperature: at the
-    start, in units of distance; learned. validate_every: epochs between measurements, 0 for the
-    last only.
+    start, in units of distance; learned. refresh_every: steps for which the codes' channels keep
+    the lexical vectors they were read with; queries are always read anew. validate_every: epochs
+    between measurements, 0 for the last only.
     """
 
+    lexical: LexicalConfig = field(default_factory=LexicalConfig)
     map: TextMapConfig = field(default_factory=TextMapConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     curvature: float = 1.0
@@ -50,6 +53,7 @@ class ContrastConfig:
     warmup: float = 0.1
     temperature: float = 0.3
     gradient_norm: float = 5.0
+    refresh_every: int = 8
     validate_every: int = 4
 
     def __post_init__(self) -> None:
@@ -57,7 +61,7 @@ class ContrastConfig:
         for name in ("curvature", "learning_rate", "residual_rate", "temperature", "gradient_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be above 0")
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "refresh_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
 
@@ -68,7 +72,8 @@ def build_space(config: ContrastConfig, data: ContrastData, seed: int) -> CodeSp
         torch.manual_seed(seed)
         return CodeSpace(
             config.map,
-            features=data.query_vectors.shape[1],
+            config.lexical,
+            hidden_size=data.hidden_size,
             trained=data.trained,
             curvature=config.curvature,
             temperature=config.temperature,
@@ -122,11 +127,16 @@ class ContrastTrainer:
         generator = torch.Generator().manual_seed(self.seed * 100_003 + epoch)
         self.space.train()
         sums: dict[str, float] = {}
-        for i, batch in enumerate(self.data.epoch(self.config.batch_size, self.seed, epoch)):
+        batches = self.data.epoch(
+            self.config.batch_size, self.seed, epoch, self.config.lexical.dropout
+        )
+        for i, batch in enumerate(batches):
+            if i % self.config.refresh_every == 0:
+                channels = self.data.channels(self.space.reader)
             step = epoch * self.steps + i
             total = self.steps * self.config.epochs
             set_rate(self.optimiser, one_cycle(step / total, self.config.warmup))
-            parts = self.objective(self.space, batch, generator)
+            parts = self.objective(self.space, channels, batch, generator)
             loss = self.objective.total(parts)
             require_finite(STAGE, step, parts)
             self.optimiser.zero_grad(set_to_none=True)
@@ -180,12 +190,17 @@ class ContrastTrainer:
 
 
 def _groups(space: CodeSpace, config: ContrastConfig) -> list[dict[str, Any]]:
-    free = ["residual", "log_temperature", "log_scale"]
-    decayed = [p for name, p in space.named_parameters() if name not in free and p.ndim > 1]
-    plain = [p for name, p in space.named_parameters() if name not in free and p.ndim <= 1]
+    own = {"residual", "log_temperature", "log_scale", "reader.lexical.table"}
+    named = {name: p for name, p in space.named_parameters() if name not in own}
+    decayed = [p for p in named.values() if p.ndim > 1]
+    plain = [p for p in named.values() if p.ndim <= 1]
     rate = config.learning_rate
-    return [
+    groups = [
         {"params": decayed, "lr": rate, "weight_decay": config.weight_decay},
         {"params": [*plain, space.log_temperature, space.log_scale], "lr": rate, "weight_decay": 0},
         {"params": [space.residual], "lr": config.residual_rate, "weight_decay": 0.0},
     ]
+    if space.reader.lexical is not None:
+        table = list(space.reader.lexical.parameters())
+        groups.append({"params": table, "lr": config.lexical.learning_rate, "weight_decay": 0.0})
+    return groups

@@ -173,17 +173,19 @@ def _clauses(taxonomy: Taxonomy, by_key: Mapping[str, int]) -> dict[str, tuple[i
 
 
 class ChannelFeatures:
-    """A vector for every channel of every code: the mean of its texts' vectors, of unit length.
+    """A vector for every channel of every code: the mean of its texts' vectors.
 
     Args:
-        texts: T texts and where they stand. vectors: (T, h) float32, one per text.
+        texts: T texts and where they stand. vectors: (T, w) float32, one per text. unit: as many
+            leading columns, default all, are taken to unit length; the others stay a mean.
     """
 
-    def __init__(self, texts: ChannelTexts, vectors: Tensor) -> None:
+    def __init__(self, texts: ChannelTexts, vectors: Tensor, unit: int | None = None) -> None:
         if len(vectors) != len(texts.texts):
             raise ValueError(f"{len(vectors)} vectors for {len(texts.texts)} texts")
         self.texts = texts
         self.vectors = vectors
+        self.unit = vectors.shape[1] if unit is None else unit
         self._slot = torch.from_numpy(texts.slot)
         self._text = torch.from_numpy(texts.text)
         self._slots = len(CHANNELS) * len(texts.codes)
@@ -191,7 +193,7 @@ class ChannelFeatures:
         self._features, self._mask = self._means(torch.arange(self._slots), everything)
 
     def full(self) -> tuple[Tensor, Tensor]:
-        """(n, 4, h) float32 channel vectors, zero where (n, 4) bool is False: no text there."""
+        """(n, 4, w) float32 channel vectors, zero where (n, 4) bool is False: no text there."""
         return self._shaped(self._features.clone(), self._mask.clone())
 
     def without(self, text_ids: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -211,7 +213,7 @@ class ChannelFeatures:
         return self._shaped(features, mask)
 
     def pooled(self) -> Tensor:
-        """(n, h) one unit vector a code: its title, description and examples in equal parts."""
+        """(n, w) one unit vector a code: its title, description and examples in equal parts."""
         features, mask = self.full()
         total = (features * mask.unsqueeze(-1))[:, _SAID_OF_ITSELF].sum(dim=1)
         return torch.nn.functional.normalize(total, dim=1)
@@ -226,7 +228,10 @@ class ChannelFeatures:
         total = torch.nn.functional.embedding_bag(
             self._text[used], self.vectors, size.cumsum(0) - size, mode="sum"
         )
-        return torch.nn.functional.normalize(total, dim=1), size > 0
+        whole = torch.nn.functional.normalize(total[:, : self.unit], dim=1)
+        if self.unit < total.shape[1]:
+            whole = torch.cat([whole, total[:, self.unit :] / size.clamp(min=1)[:, None]], dim=1)
+        return whole, size > 0
 
     def _shaped(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         n = len(self.texts.codes)
@@ -237,11 +242,11 @@ def query_features(vectors: Tensor, channel: Tensor) -> tuple[Tensor, Tensor]:
     """Texts as inputs of the map: each in its one channel, the others masked.
 
     Args:
-        vectors: (b, h).
+        vectors: (b, w).
         channel: (b,) positions in CHANNELS.
 
     Returns:
-        (b, 4, h) and (b, 4) bool. A text without a token (a zero vector) is masked throughout.
+        (b, 4, w) and (b, 4) bool. A text without a token (a zero vector) is masked throughout.
     """
     rows = torch.arange(len(vectors))
     features = vectors.new_zeros(len(vectors), len(CHANNELS), vectors.shape[1])

@@ -67,10 +67,12 @@ class TextMapOutput(NamedTuple):
 class TextMap(nn.Module):
     """Projections per channel, their masked mean, a mixture of experts, a head; float32."""
 
-    def __init__(self, config: TextMapConfig, features: int) -> None:
-        """Args: features: h, the width of a text vector."""
+    def __init__(self, config: TextMapConfig, features: int, lexical: int = 0) -> None:
+        """Args: features: w, the width of a text vector. lexical: so many of its last columns also
+        go straight into the tangent vector, past the mixture.
+        """
         super().__init__()
-        self.config = config
+        self.config, self.lexical = config, lexical
         channels, width = len(CHANNELS), config.width
         self.project = nn.Parameter(torch.empty(channels, features, width))
         self.channel = nn.Parameter(torch.empty(channels, width))
@@ -79,6 +81,7 @@ class TextMap(nn.Module):
         self.fused_norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(width, config.dim)
+        self.shortcut = nn.Parameter(torch.zeros(lexical, config.dim))
         # The norm behind makes the scale free, and Adam's steps have one size: weights of unit
         # variance would hardly learn (MRR .02 lower after the same steps).
         scale = 1.0 / math.sqrt(features)
@@ -91,16 +94,20 @@ class TextMap(nn.Module):
         """Map items.
 
         Args:
-            vectors: (b, 4, h) float32 unit vectors, read only where the mask is True.
+            vectors: (b, 4, w) float32, read only where the mask is True.
             mask: (b, 4) bool. A row that is False throughout gives the origin.
         """
         if self.training and self.config.channel_dropout:
             mask = drop_channels(mask, self.config.channel_dropout)
-        state = self.dropout(torch.nn.functional.gelu(self.norm(self._mean(vectors, mask))))
+        weight = mask / mask.sum(dim=1, keepdim=True).clamp(min=1)
+        seen = vectors.masked_fill(~mask.unsqueeze(-1), 0.0) * weight.unsqueeze(-1)
+        mean = seen.flatten(1) @ self.project.flatten(0, 1) + weight @ self.channel
+        state = self.dropout(torch.nn.functional.gelu(self.norm(mean)))
         mixture = self.mixture(state)
         present = mask.any(dim=1, keepdim=True)
         fused = self.fused_norm(state + mixture.mixed) * present
-        unbounded = (self.head(self.dropout(fused)) * present).double()
+        direct = seen[..., seen.shape[-1] - self.lexical :].sum(dim=1) @ self.shortcut
+        unbounded = ((self.head(self.dropout(fused)) + direct) * present).double()
         return TextMapOutput(
             tangent=lorentz.bound_radius(unbounded, self.config.max_radius),
             unbounded=unbounded,
@@ -110,12 +117,6 @@ class TextMap(nn.Module):
             present=present.squeeze(1),
             counts=(mixture.gate[present.squeeze(1)] > 0).sum(dim=0),
         )
-
-    def _mean(self, vectors: Tensor, mask: Tensor) -> Tensor:
-        """(b, width) mean of the projections of the channels present; zero where there is none."""
-        weight = mask / mask.sum(dim=1, keepdim=True).clamp(min=1)
-        seen = vectors.masked_fill(~mask.unsqueeze(-1), 0.0) * weight.unsqueeze(-1)
-        return seen.flatten(1) @ self.project.flatten(0, 1) + weight @ self.channel
 
 
 def drop_channels(mask: Tensor, rate: float) -> Tensor:

@@ -17,7 +17,9 @@ from naics_graph.contrast.objective import LossWeights, Objective, ObjectiveConf
 from naics_graph.contrast.optimisation import DivergedError
 from naics_graph.contrast.space import CodeSpace
 from naics_graph.contrast.trainer import ContrastConfig, ContrastTrainer, build_space
+from naics_graph.encode.lexical import LexicalConfig
 from naics_graph.encode.mixture import MixtureConfig
+from naics_graph.encode.reader import TextInputs
 from naics_graph.encode.text_map import TextMapConfig
 from naics_graph.runs import Run
 from naics_graph.store.contract import Progress
@@ -72,17 +74,18 @@ def small_taxonomy() -> Taxonomy:
     return Taxonomy("2022", industries, (exclusion,), entries)
 
 
-@pytest.fixture(scope="module")
-def data() -> ContrastData:
-    return ContrastData.of(small_taxonomy(), RandomEncoder())
-
-
 CONFIG = ContrastConfig(
+    lexical=LexicalConfig(dim=6, log2_buckets=10),
     map=TextMapConfig(dim=8, width=16, mixture=MixtureConfig(experts=3, top_k=2, hidden=8)),
     objective=ObjectiveConfig(sampled_codes=12, weights=LossWeights(residual=0.1)),
     epochs=4,
     batch_size=20,
 )
+
+
+@pytest.fixture(scope="module")
+def data() -> ContrastData:
+    return ContrastData.of(small_taxonomy(), RandomEncoder(), CONFIG.lexical)
 
 
 def gradient(space: CodeSpace, data: ContrastData, config: ObjectiveConfig) -> Tensor:
@@ -93,7 +96,7 @@ def gradient(space: CodeSpace, data: ContrastData, config: ObjectiveConfig) -> T
         space.residual.normal_(std=0.3, generator=torch.Generator().manual_seed(2))
     objective = Objective(config, data)
     batch = data.batch(torch.arange(0, len(data.query_code), 3))
-    parts = objective(space, batch, torch.Generator().manual_seed(1))
+    parts = objective(space, data.channels(space.reader), batch, torch.Generator().manual_seed(1))
     objective.total(parts).backward()  # type: ignore[no-untyped-call]
     return torch.cat(
         [
@@ -142,11 +145,15 @@ def test_a_query_is_in_no_channel_while_it_is_asked(data: ContrastData) -> None:
             for i in taxonomy.industries
         ),
     )
-    expected = ContrastData.of(pruned, RandomEncoder()).features.full()
-    seen = data.features.without(batch.hidden)
+    never = ContrastData.of(pruned, RandomEncoder(), CONFIG.lexical)
+    inputs = TextInputs.of(never.texts.texts, RandomEncoder(), data.vocabulary)
+    reader = build_space(CONFIG, data, 0).reader
+    expected = dataclasses.replace(never, channel_inputs=inputs).channels(reader).full()
+    channels = data.channels(reader)
+    seen = channels.without(batch.hidden)
     assert torch.equal(seen[1], expected[1])
     assert torch.allclose(seen[0], expected[0], atol=1e-6)
-    assert not torch.equal(seen[1], data.features.full()[1])
+    assert not torch.equal(seen[1], channels.full()[1])
 
 
 def test_validation_entries_are_neither_queries_nor_channels(data: ContrastData) -> None:
@@ -154,9 +161,27 @@ def test_validation_entries_are_neither_queries_nor_channels(data: ContrastData)
     bare = dataclasses.replace(
         taxonomy, entries=tuple(e for e in taxonomy.entries if not e.evaluated)
     )
-    again = ContrastData.of(bare, RandomEncoder())
+    again = ContrastData.of(bare, RandomEncoder(), CONFIG.lexical)
     assert again.labelled == data.labelled
-    assert torch.equal(again.features.full()[0], data.features.full()[0])
+    assert torch.equal(again.vocabulary.idf, data.vocabulary.idf)
+    assert torch.equal(again.channel_inputs.vectors, data.channel_inputs.vectors)
+
+
+def test_without_the_lexical_encoder_there_is_none(tmp_path: Path, data: ContrastData) -> None:
+    config = dataclasses.replace(CONFIG, lexical=LexicalConfig(dim=0), epochs=1)
+    run = Run.create(tmp_path / "run", "")
+    space = ContrastTrainer(config, data, run, 0).train()
+    run.close()
+    assert not list(space.reader.parameters())
+    assert space.text_map.project.shape[1] == WIDTH
+
+
+def test_the_lexical_encoder_learns(data: ContrastData) -> None:
+    space = build_space(CONFIG, data, 0)
+    gradient(space, data, CONFIG.objective)
+    assert space.reader.lexical is not None
+    assert space.reader.lexical.table.grad is not None
+    assert space.reader.lexical.table.grad.abs().sum() > 0
 
 
 def test_codes_never_trained_on_keep_a_residual_of_zero(data: ContrastData) -> None:

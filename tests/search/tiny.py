@@ -10,6 +10,8 @@ from transformers import BertConfig, BertModel, BertTokenizerFast  # type: ignor
 
 from naics_graph.artifact import Artifact, ArtifactConfig, write_artifact
 from naics_graph.encode.backbone import BackboneConfig, load_backbone
+from naics_graph.encode.lexical import LexicalConfig, LexicalVocabulary
+from naics_graph.encode.reader import TextReader
 from naics_graph.encode.text_map import TextMap, TextMapConfig
 from naics_graph.refine.network import HGCNConfig, RefineNetwork
 from tests.search.world import DIMS, World
@@ -42,14 +44,17 @@ def tiny_artifact(runs: Path, world: World) -> Artifact:
     backbone = tiny_backbone(runs / "backbone")
     shape = TextMapConfig(dim=DIMS, width=16)
     network = HGCNConfig()
+    lexical = LexicalConfig(dim=4, log2_buckets=8)
+    reader = TextReader(lexical, 8)
     config = ArtifactConfig(
         run=world.set_id,
         vintage=world.taxonomy.vintage,
         published="contrast",
         curvature=world.curvature,
-        features=8,
+        hidden_size=8,
         backbone=backbone,
         backbone_sha256=load_backbone(backbone).sha256,
+        lexical=lexical,
         map=shape,
         refine=network,
         codes=tuple(world.index.codes),
@@ -58,7 +63,9 @@ def tiny_artifact(runs: Path, world: World) -> Artifact:
     write_artifact(
         runs / world.set_id / "artifact",
         config,
-        TextMap(shape, 8),
+        reader,
+        LexicalVocabulary.fit(["growing soybeans", "mobile dog grooming"], lexical),
+        TextMap(shape, reader.size, reader.lexical_size),
         torch.zeros(len(world.points), DIMS),
         RefineNetwork(network, DIMS, world.curvature),
         {"contrast": torch.from_numpy(world.points)},

@@ -1,0 +1,77 @@
+"""Stage 1 as the later stages see it: what is known of a text, and the vector read from that.
+
+A vector is the frozen backbone's, of unit length, beside the lexical encoder's, which is learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from naics_graph.encode.channels import TextEncoder
+from naics_graph.encode.lexical import (
+    LexicalConfig,
+    LexicalEncoder,
+    LexicalFeatures,
+    LexicalVocabulary,
+)
+from naics_graph.store.contract import Progress
+
+
+@dataclass(frozen=True)
+class TextInputs:
+    """n texts as a reader takes them: vectors (n, h) float32 of the backbone, and lexical bags."""
+
+    vectors: Tensor
+    lexical: LexicalFeatures
+
+    @classmethod
+    def of(
+        cls,
+        texts: Sequence[str],
+        encoder: TextEncoder,
+        vocabulary: LexicalVocabulary,
+        progress: Progress | None = None,
+    ) -> TextInputs:
+        """Encode texts."""
+        vectors = torch.from_numpy(encoder.encode(texts, progress))
+        return cls(vectors, vocabulary.features(texts))
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def rows(self, rows: Tensor) -> TextInputs:
+        """Some of the texts (m,), in that order."""
+        return TextInputs(self.vectors[rows], self.lexical.rows(rows))
+
+    def dropped(self, rate: float, generator: torch.Generator) -> TextInputs:
+        """The texts with lexical features dropped at a rate in [0, 1)."""
+        return TextInputs(self.vectors, self.lexical.dropped(rate, generator))
+
+
+class TextReader(nn.Module):
+    """Texts to vectors.
+
+    Args:
+        config: of the lexical encoder. hidden_size: h, the width of the backbone's vectors.
+    """
+
+    def __init__(self, config: LexicalConfig, hidden_size: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.lexical_size = config.dim
+        self.lexical = LexicalEncoder(config) if config.dim else None
+
+    @property
+    def size(self) -> int:
+        """Width of a vector: h, and the lexical encoder's behind it."""
+        return self.hidden_size + self.lexical_size
+
+    def forward(self, inputs: TextInputs) -> Tensor:
+        """(n, size) float32."""
+        if self.lexical is None:
+            return inputs.vectors
+        return torch.cat([inputs.vectors, self.lexical(inputs.lexical)], dim=1)
