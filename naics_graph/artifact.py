@@ -223,7 +223,8 @@ class Artifact:
             return inputs.vectors.double().numpy()
         channel = torch.full((len(inputs),), QUERY_CHANNEL)
         with torch.no_grad():
-            image = self._text_map(*query_features(self._reader(inputs), channel))
+            vectors = self._reader(inputs, channel)
+            image = self._text_map(*query_features(vectors, channel))
             if stage == "mixture":
                 fused = torch.nn.functional.normalize(image.fused.double(), dim=1)
                 return fused.numpy()

@@ -75,5 +75,7 @@ class CodeSpace(nn.Module):
 
     def queries(self, inputs: TextInputs, channel: Tensor) -> TextMapOutput:
         """Images of b queries, each one text in the one channel (b,) given."""
-        output: TextMapOutput = self.text_map(*query_features(self.reader(inputs), channel))
+        output: TextMapOutput = self.text_map(
+            *query_features(self.reader(inputs, channel), channel)
+        )
         return output

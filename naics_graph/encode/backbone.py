@@ -19,6 +19,8 @@ from naics_graph.store.contract import Progress
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+Pooling = Literal["mean", "cls"]
+
 _CHARACTERS_PER_TOKEN: Final = 64
 """Text beyond this many characters per allowed token is not read: no real text has such tokens."""
 
@@ -34,7 +36,7 @@ class BackboneConfig:
 
     name: str = DEFAULT_BACKBONE
     max_tokens: int = 128
-    pooling: Literal["mean", "cls"] = "mean"
+    pooling: Pooling = "mean"
     batch_size: int = 64
 
     def __post_init__(self) -> None:
@@ -56,8 +58,8 @@ class Backbone:
         tokenizer: PreTrainedTokenizerBase,
     ) -> None:
         self.config, self.weights = config, weights
-        self._model = model.eval()  # type: ignore[no-untyped-call]
-        self._tokenizer = tokenizer
+        self.model = model.eval()  # type: ignore[no-untyped-call]
+        self.tokenizer = tokenizer
         self._special: int = tokenizer.num_special_tokens_to_add()
         positions = getattr(model.config, "max_position_embeddings", config.max_tokens)
         self._max_tokens: int = min(config.max_tokens, positions)
@@ -70,7 +72,7 @@ class Backbone:
     @property
     def hidden_size(self) -> int:
         """Width h of a vector."""
-        return int(self._model.config.hidden_size)
+        return int(self.model.config.hidden_size)
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
@@ -83,7 +85,7 @@ class Backbone:
             DataError: an item is not a string.
         """
         vectors = np.zeros((len(texts), self.hidden_size), dtype=np.float32)
-        batches = list(self._batches(require_texts(texts)))
+        batches = list(self._batches(texts))
         done = len(texts) - sum(len(rows) for rows, _ in batches)
         for rows, ids in batches:
             vectors[rows] = self._pooled(ids).numpy()
@@ -94,36 +96,50 @@ class Backbone:
 
     def _batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], list[list[int]]]]:
         """Rows and token ids of the texts that have tokens, in batches of similar length."""
-        ids = self._tokens(texts)
-        rows = [i for i, tokens in enumerate(ids) if len(tokens) > self._special]
+        ids = self.tokens(texts)
+        rows = [i for i, tokens in enumerate(ids) if tokens]
         # Longest first: memory peaks at once, and progress speeds up rather than stalls.
         rows.sort(key=lambda i: (-len(ids[i]), i))
         for start in range(0, len(rows), self.config.batch_size):
             batch = rows[start : start + self.config.batch_size]
             yield batch, [ids[i] for i in batch]
 
-    def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        if not texts:
+    @property
+    def pad(self) -> int:
+        """Id of the padding token."""
+        return int(self.tokenizer.pad_token_id or 0)
+
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of texts, special ones included; none of a text without one of its own.
+
+        Raises:
+            DataError: an item is not a string.
+        """
+        if not require_texts(texts):
             return []
         limit = _CHARACTERS_PER_TOKEN * self._max_tokens
         readable = [text[:limit].encode("utf-8", "replace").decode() for text in texts]
-        encoded = self._tokenizer(
+        encoded = self.tokenizer(
             readable, truncation=True, max_length=self._max_tokens, return_attention_mask=False
         )
-        result: list[list[int]] = encoded["input_ids"]
-        return result
+        return [ids if len(ids) > self._special else [] for ids in encoded["input_ids"]]
 
     def _pooled(self, ids: list[list[int]]) -> Tensor:
         """(b, h) unit vectors of token id lists."""
-        padded: Any = self._tokenizer.pad({"input_ids": ids}, return_tensors="pt")
+        padded: Any = self.tokenizer.pad({"input_ids": ids}, return_tensors="pt")
         mask = padded["attention_mask"]
-        hidden = self._model(input_ids=padded["input_ids"], attention_mask=mask).last_hidden_state
-        if self.config.pooling == "cls":
-            pooled = hidden[:, 0]
-        else:
-            weight = mask.unsqueeze(-1).to(hidden.dtype)
-            pooled = (hidden * weight).sum(dim=1) / weight.sum(dim=1)
-        return torch.nn.functional.normalize(pooled.float(), dim=1)
+        hidden = self.model(input_ids=padded["input_ids"], attention_mask=mask).last_hidden_state
+        return pooled(hidden, mask, self.config.pooling)
+
+
+def pooled(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
+    """Unit vectors (b, h) float32 of hidden states (b, l, h), where mask (b, l) is 1."""
+    if pooling == "cls":
+        vector = hidden[:, 0].float()
+    else:
+        weight = mask.unsqueeze(-1).float()
+        vector = (hidden.float() * weight).sum(dim=1) / weight.sum(dim=1)
+    return torch.nn.functional.normalize(vector, dim=1)
 
 
 def load_backbone(config: BackboneConfig | None = None) -> Backbone:

@@ -1,10 +1,12 @@
 """Stage 1 as the later stages see it: what is known of a text, and the vector read from that.
 
-A vector is the frozen backbone's, of unit length, beside the lexical encoder's, which is learned.
+A vector is the backbone's, of unit length, beside the lexical encoder's, which is learned. The
+backbone's is given with the text, unless the backbone learns: then the text comes with its tokens.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from naics_graph.encode.channels import TextEncoder
+from naics_graph.encode.finetune import Tokens, TunedBackbone
 from naics_graph.encode.lexical import (
     LexicalConfig,
     LexicalEncoder,
@@ -23,10 +26,13 @@ from naics_graph.store.contract import Progress
 
 @dataclass(frozen=True)
 class TextInputs:
-    """n texts as a reader takes them: vectors (n, h) float32 of the backbone, and lexical bags."""
+    """n texts as a reader takes them: vectors (n, h) float32 of the frozen backbone, lexical bags,
+    and, where the backbone learns, tokens.
+    """
 
     vectors: Tensor
     lexical: LexicalFeatures
+    tokens: Tokens | None = None
 
     @classmethod
     def of(
@@ -45,11 +51,12 @@ class TextInputs:
 
     def rows(self, rows: Tensor) -> TextInputs:
         """Some of the texts (m,), in that order."""
-        return TextInputs(self.vectors[rows], self.lexical.rows(rows))
+        tokens = None if self.tokens is None else self.tokens.rows(rows)
+        return TextInputs(self.vectors[rows], self.lexical.rows(rows), tokens)
 
     def dropped(self, rate: float, generator: torch.Generator) -> TextInputs:
         """The texts with lexical features dropped at a rate in [0, 1)."""
-        return TextInputs(self.vectors, self.lexical.dropped(rate, generator))
+        return dataclasses.replace(self, lexical=self.lexical.dropped(rate, generator))
 
 
 class TextReader(nn.Module):
@@ -64,14 +71,18 @@ class TextReader(nn.Module):
         self.hidden_size = hidden_size
         self.lexical_size = config.dim
         self.lexical = LexicalEncoder(config) if config.dim else None
+        self.backbone: TunedBackbone | None = None
 
     @property
     def size(self) -> int:
         """Width of a vector: h, and the lexical encoder's behind it."""
         return self.hidden_size + self.lexical_size
 
-    def forward(self, inputs: TextInputs) -> Tensor:
-        """(n, size) float32."""
+    def forward(self, inputs: TextInputs, channel: Tensor) -> Tensor:
+        """(n, size) float32 of n texts in the channels (n,), positions in CHANNELS."""
+        vectors = inputs.vectors
+        if self.backbone is not None and inputs.tokens is not None:
+            vectors = self.backbone(inputs.tokens, channel)
         if self.lexical is None:
-            return inputs.vectors
-        return torch.cat([inputs.vectors, self.lexical(inputs.lexical)], dim=1)
+            return vectors
+        return torch.cat([vectors, self.lexical(inputs.lexical)], dim=1)

@@ -1,0 +1,216 @@
+"""The backbone in training: all of its weights, or one LoRA adapter per channel over shared ones.
+
+LoRA after Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", through peft.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from naics_graph.encode.backbone import Backbone, pooled
+from naics_graph.taxonomy.model import CHANNELS, Channel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Mode = Literal["auto", "frozen", "lora", "full"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FineTuneConfig:
+    """Whether the backbone learns too, after the frozen epochs of stage 3.
+
+    mode: `frozen` (never), `lora` (one adapter per channel), `full` (every weight), `auto` (lora
+    where there is a GPU, else frozen). epochs, batch_size: of this part, from the space the frozen
+    epochs ended with. learning_rate: peak of the backbone's; head_rate: of everything else, as a
+    share of its rates in the frozen epochs. lora_rank: of an adapter, whose scale is twice the
+    rank. tokens: padded tokens that pass the backbone at a time. recompute: keep no activations of
+    them and compute them again on the way back: a third slower, memory of one such batch, the same
+    gradient.
+    """
+
+    mode: Mode = "auto"
+    epochs: int = 2
+    batch_size: int = 256
+    learning_rate: float = 1e-4
+    head_rate: float = 0.2
+    lora_rank: int = 16
+    tokens: int = 8192
+    recompute: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values no training can use."""
+        for name in ("learning_rate", "head_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be above 0")
+        for name in ("epochs", "batch_size", "lora_rank", "tokens"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
+
+    def resolved(self, device: torch.device) -> Literal["frozen", "lora", "full"]:
+        """The mode on a device."""
+        if self.mode == "auto":
+            return "lora" if device.type == "cuda" else "frozen"
+        return self.mode
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of n texts in compressed rows: text i has `ids[start[i]:start[i + 1]]`, (k,)."""
+
+    start: Tensor
+    ids: Tensor
+
+    @classmethod
+    def of(cls, backbone: Backbone, texts: Sequence[str]) -> Tokens:
+        """Tokenise texts once; a text without a token of its own has none here."""
+        ids = backbone.tokens(texts)
+        size = torch.tensor([0, *map(len, ids)])
+        flat = torch.tensor([token for tokens in ids for token in tokens], dtype=torch.int64)
+        return cls(size.cumsum(0), flat)
+
+    def __len__(self) -> int:
+        return len(self.start) - 1
+
+    @property
+    def size(self) -> Tensor:
+        """(n,) tokens of each text."""
+        return self.start.diff()
+
+    def rows(self, rows: Tensor) -> Tokens:
+        """Some of the texts (m,), in that order."""
+        size = self.size[rows]
+        start = torch.cat([size.new_zeros(1), size.cumsum(0)])
+        shift = (self.start[rows] - start[:-1]).repeat_interleave(size)
+        return Tokens(start, self.ids[torch.arange(len(shift)) + shift])
+
+    def padded(self, pad: int) -> tuple[Tensor, Tensor]:
+        """(n, longest) ids, and which of them are tokens: (n, longest) int64 of 0 and 1."""
+        size = self.size
+        mask = torch.arange(int(size.max())) < size[:, None]
+        ids = torch.full(mask.shape, pad, dtype=torch.int64)
+        ids[mask] = self.ids
+        return ids, mask.long()
+
+
+class TunedBackbone(nn.Module):
+    """A copy of a backbone whose weights, or adapters, learn.
+
+    Args:
+        backbone: where to start; it stays as it is. mode: what learns. config: sizes.
+    """
+
+    def __init__(
+        self, backbone: Backbone, mode: Literal["lora", "full"], config: FineTuneConfig
+    ) -> None:
+        super().__init__()
+        self.config, self.mode = config, mode
+        self.pooling = backbone.config.pooling
+        self.pad = backbone.pad
+        self.model: Any = copy.deepcopy(backbone.model)
+        if mode == "lora":
+            self.model = _with_adapters(self.model, config.lora_rank)
+        # Dropout inside stays off: two epochs do not overfit, and the loss is then a function of
+        # the batch alone, whatever the micro-batches.
+        self.model.eval()
+
+    def train(self, mode: bool = True) -> TunedBackbone:
+        """Nothing inside depends on it."""
+        self.training = mode
+        return self
+
+    def learned(self) -> list[nn.Parameter]:
+        """What the optimiser moves."""
+        return [p for p in self.model.parameters() if p.requires_grad]
+
+    def forward(self, tokens: Tokens, channel: Tensor) -> Tensor:
+        """Unit vectors (n, h) float32 of n texts in the channels (n,); zero without a token."""
+        batches = list(self._batches(tokens.size, channel))
+        vectors = [self._vectors(tokens.rows(rows), name) for rows, name in batches]
+        width = int(self.model.config.hidden_size)
+        order = torch.cat([rows for rows, _ in batches]) if batches else channel[:0]
+        read = torch.cat(vectors) if vectors else torch.zeros(0, width)
+        return read.new_zeros(len(tokens), width).index_copy(0, order, read)
+
+    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase, channel: Channel) -> None:
+        """Write the backbone that reads a channel in Hugging Face layout, adapters merged in."""
+        model = self.model
+        if self.mode == "lora":
+            model = copy.deepcopy(model)
+            model.set_adapter(channel)
+            model = model.merge_and_unload(adapter_names=[channel])
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+    def _vectors(self, tokens: Tokens, channel: Channel) -> Tensor:
+        ids, mask = tokens.padded(self.pad)
+        if self.config.recompute and torch.is_grad_enabled():
+            read: Tensor = checkpoint(self._read, ids, mask, channel, use_reentrant=False)
+            return read
+        return self._read(ids, mask, channel)
+
+    def _read(self, ids: Tensor, mask: Tensor, channel: Channel) -> Tensor:
+        if self.mode == "lora":
+            _activate(self.model, channel)
+        device = next(self.model.parameters()).device
+        with _autocast(device):
+            hidden = self.model(input_ids=ids.to(device), attention_mask=mask.to(device))
+        return pooled(hidden.last_hidden_state, mask.to(device), self.pooling)
+
+    def _batches(self, size: Tensor, channel: Tensor) -> Iterator[tuple[Tensor, Channel]]:
+        """Rows with tokens, of one channel where adapters differ, in batches of similar length."""
+        for number, name in enumerate(CHANNELS):
+            wanted = size > 0
+            if self.mode == "lora":
+                wanted = wanted & (channel == number)
+            elif number:
+                break
+            rows = torch.nonzero(wanted).squeeze(1)
+            rows = rows[torch.argsort(size[rows], descending=True, stable=True)]
+            while len(rows):
+                count = max(1, self.config.tokens // int(size[rows[0]]))
+                yield rows[:count], name
+                rows = rows[count:]
+
+
+def _with_adapters(model: nn.Module, rank: int) -> Any:
+    """The model with a LoRA adapter for each channel, all of them learning."""
+    from peft import LoraConfig, get_peft_model
+
+    shape = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", bias="none")
+    with warnings.catch_warnings():
+        # peft 0.21 asks transformers 5 by a name that goes with version 6.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        adapted: Any = get_peft_model(
+            model,  # type: ignore[arg-type]
+            shape,
+            adapter_name=CHANNELS[0],
+        )
+        for name in CHANNELS[1:]:
+            adapted.add_adapter(name, shape)
+    _activate(adapted, CHANNELS[0])
+    return adapted
+
+
+def _activate(model: Any, channel: Channel) -> None:
+    """Let one adapter act; peft then stops the others from learning, which is undone."""
+    model.set_adapter(channel)
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            parameter.requires_grad_(True)
+
+
+def _autocast(device: torch.device) -> AbstractContextManager[Any]:
+    if device.type == "cuda":
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return nullcontext()

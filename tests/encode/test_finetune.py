@@ -1,0 +1,118 @@
+"""The backbone in training: what it starts as, what learns, that batching changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import torch
+from torch import Tensor
+
+from naics_graph.encode.backbone import Backbone, BackboneConfig, load_backbone
+from naics_graph.encode.finetune import FineTuneConfig, Tokens, TunedBackbone
+from naics_graph.taxonomy.model import CHANNELS
+
+from .tiny import write_tiny_model
+
+TEXTS = ["growing soybeans", "", "dog", "growing soybeans dog dog growing", "  ", "soybeans"]
+CHANNEL = torch.tensor([2, 2, 0, 1, 0, 3])
+CONFIG = FineTuneConfig(lora_rank=2)
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    folder = tmp_path_factory.mktemp("tiny")
+    write_tiny_model(folder)
+    return load_backbone(BackboneConfig(name=str(folder)))
+
+
+def gradient(tuned: TunedBackbone, tokens: Tokens) -> Tensor:
+    tuned.zero_grad()
+    vectors = tuned(tokens, CHANNEL)
+    (vectors * torch.linspace(-1, 1, vectors.numel()).view_as(vectors)).sum().backward()
+    return torch.cat([p.grad.flatten() for p in tuned.learned() if p.grad is not None])
+
+
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_it_starts_as_the_frozen_backbone(
+    backbone: Backbone, mode: Literal["lora", "full"]
+) -> None:
+    vectors = TunedBackbone(backbone, mode, CONFIG)(Tokens.of(backbone, TEXTS), CHANNEL)
+    torch.testing.assert_close(
+        vectors.detach(), torch.from_numpy(backbone.encode(TEXTS)), atol=1e-5, rtol=0
+    )
+    assert not vectors[1].any()
+
+
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_micro_batches_and_recomputing_change_no_gradient(
+    backbone: Backbone, mode: Literal["lora", "full"]
+) -> None:
+    tokens = Tokens.of(backbone, TEXTS)
+    torch.manual_seed(0)
+    whole = TunedBackbone(backbone, mode, CONFIG)
+    expected = gradient(whole, tokens)
+    assert expected.abs().sum() > 0
+    for change in ({"tokens": 1}, {"recompute": True}, {"tokens": 8, "recompute": True}):
+        torch.manual_seed(0)
+        other = TunedBackbone(backbone, mode, dataclasses.replace(CONFIG, **change))
+        torch.testing.assert_close(gradient(other, tokens), expected, atol=1e-6, rtol=1e-4)
+
+
+def test_full_moves_all_weights_and_lora_only_the_adapters_that_were_read(
+    backbone: Backbone,
+) -> None:
+    full = TunedBackbone(backbone, "full", CONFIG)
+    assert len(full.learned()) == len(list(full.model.parameters()))
+    lora = TunedBackbone(backbone, "lora", CONFIG)
+    names = {name for name, p in lora.model.named_parameters() if p.requires_grad}
+    assert names
+    assert all("lora_" in name for name in names)
+    lora(Tokens.of(backbone, TEXTS[:1]), torch.tensor([2])).sum().backward()
+    moved = {n for n, p in lora.model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert moved
+    assert all(f".{CHANNELS[2]}." in name for name in moved)
+
+
+def test_training_leaves_the_backbone_it_started_from_alone(backbone: Backbone) -> None:
+    before = backbone.encode(TEXTS)
+    tuned = TunedBackbone(backbone, "full", CONFIG)
+    with torch.no_grad():
+        for parameter in tuned.learned():
+            parameter.add_(0.1)
+    assert (backbone.encode(TEXTS) == before).all()
+
+
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_a_saved_backbone_reads_a_channel_as_the_tuned_one_does(
+    backbone: Backbone, mode: Literal["lora", "full"], tmp_path: Path
+) -> None:
+    tuned = TunedBackbone(backbone, mode, CONFIG)
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for parameter in tuned.learned():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    tuned.save(tmp_path / "saved", backbone.tokenizer, "examples")
+    again = load_backbone(BackboneConfig(name=str(tmp_path / "saved")))
+    channel = torch.full((len(TEXTS),), CHANNELS.index("examples"))
+    expected = tuned(Tokens.of(backbone, TEXTS), channel).detach()
+    torch.testing.assert_close(torch.from_numpy(again.encode(TEXTS)), expected, atol=1e-5, rtol=0)
+    assert abs(again.encode(TEXTS) - backbone.encode(TEXTS)).max() > 1e-3
+
+
+def test_rows_of_tokens_are_taken_in_the_order_asked(backbone: Backbone) -> None:
+    tokens = Tokens.of(backbone, TEXTS)
+    picked = tokens.rows(torch.tensor([3, 1, 0]))
+    assert picked.size.tolist() == tokens.size[[3, 1, 0]].tolist()
+    ids, mask = picked.padded(backbone.pad)
+    assert ids.shape == mask.shape
+    assert ids[0].tolist() == tokens.rows(torch.tensor([3])).ids.tolist()
+    assert not mask[1].any()
+
+
+def test_auto_is_frozen_without_a_gpu() -> None:
+    assert FineTuneConfig().resolved(torch.device("cpu")) == "frozen"
+    assert FineTuneConfig().resolved(torch.device("cuda")) == "lora"
+    assert FineTuneConfig(mode="full").resolved(torch.device("cpu")) == "full"
