@@ -99,6 +99,15 @@ def tangent_pairwise_distance(v: Tensor, w: Tensor, c: Curvature) -> Tensor:
     return 2.0 / root * _half_angle(root * length_v, direction_v, root * length_w, direction_w)
 
 
+def lorentzian_squared(distance: Tensor, c: Curvature) -> Tensor:
+    """-2/c - 2 <x, y> of points at these geodesic distances: (...) >= 0, d^2 for small d.
+
+    (4/c) sinh^2(sqrt(c) d / 2), the squared Lorentzian distance (Law et al. 2019), whose weighted
+    sum over points is least at their `centroid`; it orders pairs as the distance does.
+    """
+    return 4.0 / c * torch.sinh(_root(c) * distance.double() / 2.0).square()
+
+
 def bound_radius(tangent: Tensor, max_radius: float) -> Tensor:
     """(..., d) shortened to lengths below `max_radius`: R tanh(|v|/R) v/|v|.
 

@@ -144,3 +144,17 @@ def test_the_reference_knows_a_right_angle() -> None:
     """In a right-angled triangle cosh d = cosh a cosh b: the reference is not our formula."""
     found = exact_distance([1.5, 0.0], [0.0, 2.0], 1.0)
     assert float(found) == pytest.approx(float(mpmath.acosh(mpmath.cosh(1.5) * mpmath.cosh(2))))
+
+
+@pytest.mark.parametrize("c", CURVATURES)
+def test_squared_lorentzian_distance_is_the_one_of_the_inner_product(c: float) -> None:
+    x = lorentz.expmap0(tangents([0.1, 1.0, 2.0], 3, 0), c)
+    y = lorentz.expmap0(tangents([0.3, 0.7, 1.5], 3, 1), c)
+    torch.testing.assert_close(
+        lorentz.lorentzian_squared(lorentz.distance(x, y, c), c),
+        -2.0 / c - 2.0 * lorentz.inner(x, y),
+        rtol=1e-9,
+        atol=1e-12,
+    )
+    small = torch.tensor(1e-5, dtype=torch.float64)
+    assert float(lorentz.lorentzian_squared(small, c)) == pytest.approx(1e-10, rel=1e-8)
