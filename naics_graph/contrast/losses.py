@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 
-def decoupled_contrastive(distance: Tensor, positive: Tensor, temperature: Tensor) -> Tensor:
+def decoupled_contrastive(
+    distance: Tensor, positive: Tensor, temperature: Tensor, allowed: Tensor | None = None
+) -> Tensor:
     """Decoupled contrastive loss: d(q, positive) below a soft minimum of d(q, negatives).
 
         mean_i  d_ip / t + log sum_{j != p} exp(-d_ij / t)
@@ -21,6 +23,8 @@ def decoupled_contrastive(distance: Tensor, positive: Tensor, temperature: Tenso
         distance: (b, m) distances to all candidates.
         positive: (b,) column of the positive.
         temperature: () > 0.
+        allowed: (b, m) bool, candidates that may be negatives; all of them by default. A row that
+            allows none has nothing to tell apart and counts as 0.
 
     Returns:
         () may be negative: it is unbounded below where every negative is far.
@@ -28,11 +32,19 @@ def decoupled_contrastive(distance: Tensor, positive: Tensor, temperature: Tenso
     similarity = -distance / temperature
     chosen = similarity.gather(1, positive[:, None]).squeeze(1)
     negatives = similarity.scatter(1, positive[:, None], float("-inf"))
-    return (torch.logsumexp(negatives, dim=1) - chosen).mean()
+    if allowed is None:
+        return (torch.logsumexp(negatives, dim=1) - chosen).mean()
+    some = allowed.scatter(1, positive[:, None], False).any(dim=1)
+    kept = negatives[some].masked_fill(~allowed[some], float("-inf"))
+    return (torch.logsumexp(kept, dim=1) - chosen[some]).sum() / len(distance)
 
 
 def smoothed_cross_entropy(
-    distance: Tensor, positive: Tensor, temperature: Tensor, smoothing: float
+    distance: Tensor,
+    positive: Tensor,
+    temperature: Tensor,
+    smoothing: float,
+    allowed: Tensor | None = None,
 ) -> Tensor:
     """Softmax cross-entropy over -distance / temperature with label smoothing.
 
@@ -40,14 +52,21 @@ def smoothed_cross_entropy(
         distance: (b, m) distances to all candidates.
         positive: (b,) column of the positive.
         temperature: () > 0.
-        smoothing: share of the target spread over all candidates, in [0, 1).
+        smoothing: share of the target spread over all candidates in use, in [0, 1).
+        allowed: (b, m) bool, candidates that may be negatives; all of them by default. In use are
+            these and the positive.
 
     Returns:
         () at least 0.
     """
-    return torch.nn.functional.cross_entropy(
-        -distance / temperature, positive, label_smoothing=smoothing
-    )
+    logits = -distance / temperature
+    if allowed is None:
+        return torch.nn.functional.cross_entropy(logits, positive, label_smoothing=smoothing)
+    used = allowed.scatter(1, positive[:, None], True)
+    log_sum = torch.logsumexp(logits.masked_fill(~used, float("-inf")), dim=1)
+    chosen = logits.gather(1, positive[:, None]).squeeze(1)
+    mean = logits.masked_fill(~used, 0.0).sum(dim=1) / used.sum(dim=1)
+    return (log_sum - (1.0 - smoothing) * chosen - smoothing * mean).mean()
 
 
 def hierarchy_preservation(distance: Tensor, tree_distance: Tensor, scale: Tensor) -> Tensor:
@@ -79,3 +98,43 @@ def radius_regularisation(radius: Tensor, depth: Tensor, step: float) -> Tensor:
         () at least 0.
     """
     return (radius - step * depth).square().mean()
+
+
+def lambda_rank(distance: Tensor, tree_distance: Tensor, width: float) -> Tensor:
+    """LambdaRank on NDCG: of two candidates the one nearer in the tree is the nearer one.
+
+        mean over rows of  sum_{T_i < T_j} |delta NDCG_ij| softplus((d_i - d_j) / width)
+
+    The gain is named 2^-distance: an item of tree distance T is worth 2^-T, at rank r it counts
+    1 / log2(1 + r), and NDCG is that sum over the best possible one. delta NDCG_ij is what swapping
+    i and j in the present order changes; it carries no gradient, so mistakes near the top weigh
+    most (Burges 2010, "From RankNet to LambdaRank to LambdaMART", section 4).
+
+    Args:
+        distance: (b, l) geodesic distances of lists of candidates from their anchors.
+        tree_distance: (b, l) of the same pairs.
+        width: the gap in distance that counts as clearly ordered, > 0.
+
+    Returns:
+        () at least 0.
+    """
+    change = ndcg_changes(distance.detach(), tree_distance)
+    ordered = tree_distance[:, :, None] < tree_distance[:, None, :]
+    gap = (distance[:, :, None] - distance[:, None, :]) / width
+    weighted = torch.where(ordered, change, 0.0) * torch.nn.functional.softplus(gap)
+    return weighted.sum(dim=(1, 2)).mean()
+
+
+def ndcg_changes(distance: Tensor, tree_distance: Tensor) -> Tensor:
+    """(b, l, l) |change of NDCG| with gain 2^-tree distance if two items swapped ranks.
+
+    distance, tree_distance: (b, l). Ranks follow the distance; the first of equals comes first.
+    """
+    size = distance.shape[1]
+    discount = 1.0 / torch.log2(torch.arange(size, device=distance.device).double() + 2.0)
+    gain = torch.exp2(-tree_distance.double())
+    best = (gain.sort(dim=1, descending=True).values * discount).sum(dim=1)
+    rank = distance.argsort(dim=1, stable=True).argsort(dim=1)
+    worth = discount[rank]
+    change = (gain[:, :, None] - gain[:, None, :]) * (worth[:, :, None] - worth[:, None, :])
+    return change.abs() / best[:, None, None]

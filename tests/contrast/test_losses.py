@@ -6,10 +6,13 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from naics_graph.contrast.losses import (
     decoupled_contrastive,
     hierarchy_preservation,
+    lambda_rank,
+    ndcg_changes,
     radius_regularisation,
     smoothed_cross_entropy,
 )
@@ -69,3 +72,113 @@ def test_radius_regularisation_is_zero_at_step_times_depth() -> None:
     loss.backward()  # type: ignore[no-untyped-call]
     assert radius.grad is not None
     assert (radius.grad > 0).all()
+
+
+def lists(seed: int, rows: int = 3, size: int = 7) -> tuple[Tensor, Tensor]:
+    """Distances and tree distances of `rows` lists, with ties in the tree."""
+    generator = torch.Generator().manual_seed(seed)
+    distance = 4.0 * torch.rand(rows, size, generator=generator, dtype=torch.float64)
+    return distance, torch.randint(1, 6, (rows, size), generator=generator)
+
+
+def ndcg(order: list[int], tree: list[int]) -> float:
+    def dcg(values: list[int]) -> float:
+        return sum(2.0 ** -tree[i] / math.log2(place + 2) for place, i in enumerate(values))
+
+    return dcg(order) / dcg(sorted(range(len(tree)), key=lambda i: tree[i]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lambda_rank_weighs_by_what_a_swap_changes(seed: int) -> None:
+    distance, tree = lists(seed)
+    changes = ndcg_changes(distance, tree)
+    for row in range(len(distance)):
+        order = sorted(range(7), key=lambda i: float(distance[row, i]))
+        before = ndcg(order, tree[row].tolist())
+        for i in range(7):
+            for j in range(7):
+                swapped = [{i: j, j: i}.get(k, k) for k in order]
+                expected = abs(ndcg(swapped, tree[row].tolist()) - before)
+                assert float(changes[row, i, j]) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lambda_rank_by_hand(seed: int) -> None:
+    distance, tree = lists(seed)
+    changes = ndcg_changes(distance, tree)
+    total = 0.0
+    for row in range(len(distance)):
+        for i in range(7):
+            for j in range(7):
+                if tree[row, i] < tree[row, j]:
+                    gap = float(distance[row, i] - distance[row, j]) / 0.3
+                    total += float(changes[row, i, j]) * math.log1p(math.exp(gap))
+    assert float(lambda_rank(distance, tree, 0.3)) == pytest.approx(total / 3, rel=1e-12)
+
+
+def test_a_step_against_lambda_rank_raises_ndcg() -> None:
+    distance, tree = lists(5, rows=20)
+    distance.requires_grad_()
+    for _ in range(200):
+        loss = lambda_rank(distance, tree, 0.3)
+        (slope,) = torch.autograd.grad(loss, distance)
+        assert slope.sum(dim=1).abs().max() < 1e-12, "only differences count"
+        distance = (distance - 2.0 * slope).detach().requires_grad_()
+    first, _ = lists(5, rows=20)
+
+    def quality(values: Tensor) -> float:
+        orders = values.argsort(dim=1).tolist()
+        return sum(ndcg(o, t) for o, t in zip(orders, tree.tolist(), strict=True)) / len(orders)
+
+    assert quality(first) < 0.9
+    assert quality(distance.detach()) > 0.999
+
+
+def test_lambda_rank_lets_equals_be() -> None:
+    distance = torch.tensor([[1.0, 2.0, 3.0]], dtype=torch.float64, requires_grad=True)
+    assert float(lambda_rank(distance, torch.tensor([[2, 2, 2]]), 0.3).detach()) == 0.0
+
+
+def match_losses(
+    distance: Tensor, positive: Tensor, allowed: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    return (
+        decoupled_contrastive(distance, positive, ONE / 2, allowed),
+        smoothed_cross_entropy(distance, positive, ONE / 2, 0.1, allowed),
+    )
+
+
+def test_negatives_that_are_not_allowed_are_as_if_they_were_not_there() -> None:
+    distance, _ = lists(0)
+    positive = torch.tensor([2, 0, 6])
+    allowed = torch.rand(distance.shape, generator=torch.Generator().manual_seed(1)) < 0.5
+    allowed[torch.arange(3), positive] = torch.tensor([True, False, False])
+    expected = torch.zeros(2, dtype=torch.float64)
+    for row in range(3):
+        use = allowed[row].clone()
+        use[positive[row]] = True
+        place = int(use[: positive[row]].sum())
+        short = distance[row : row + 1, use]
+        expected += torch.stack(match_losses(short, torch.tensor([place]), None)) / 3
+    found = torch.stack(match_losses(distance, positive, allowed))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    everything = torch.ones_like(allowed)
+    torch.testing.assert_close(
+        torch.stack(match_losses(distance, positive, everything)),
+        torch.stack(match_losses(distance, positive, None)),
+        rtol=1e-12,
+        atol=1e-12,
+    )
+
+
+def test_a_row_without_negatives_counts_as_nothing_and_leaves_no_nan() -> None:
+    distance, _ = lists(0)
+    distance.requires_grad_()
+    positive = torch.tensor([2, 0, 6])
+    allowed = torch.zeros(distance.shape, dtype=torch.bool)
+    allowed[0, 3] = True
+    for loss in match_losses(distance, positive, allowed):
+        (slope,) = torch.autograd.grad(loss, distance, retain_graph=True)
+        assert torch.isfinite(slope).all()
+        assert slope[0].abs().sum() > 0
+        assert slope[1:].abs().sum() == 0
