@@ -77,7 +77,7 @@ def small_taxonomy() -> Taxonomy:
 CONFIG = ContrastConfig(
     lexical=LexicalConfig(dim=6, log2_buckets=10),
     map=TextMapConfig(dim=8, width=16, mixture=MixtureConfig(experts=3, top_k=2, hidden=8)),
-    objective=ObjectiveConfig(sampled_codes=12, weights=LossWeights(residual=0.1)),
+    objective=ObjectiveConfig(sampled_codes=12, weights=LossWeights(residual=0.1, lambda_rank=0.1)),
     epochs=4,
     batch_size=20,
 )
