@@ -21,6 +21,7 @@ from naics_graph.contrast.losses import (
     smoothed_cross_entropy,
 )
 from naics_graph.contrast.negatives import Anchors, Negatives, NegativesConfig
+from naics_graph.contrast.router_log import RouterLog
 from naics_graph.contrast.space import CodeImages, CodeSpace
 from naics_graph.encode.channels import ChannelFeatures
 from naics_graph.encode.mixture import load_balance_loss, router_z_loss
@@ -81,9 +82,13 @@ class ObjectiveConfig:
 class Objective:
     """Evaluates the parts for a batch against the images of all codes."""
 
-    def __init__(self, config: ObjectiveConfig, data: ContrastData) -> None:
+    def __init__(
+        self, config: ObjectiveConfig, data: ContrastData, router: RouterLog | None = None
+    ) -> None:
+        """Args: router: told how every batch of queries was routed."""
         self.config = config
         self.data = data
+        self.router = router
         tree = data.tree
         self.ancestors = torch.from_numpy(tree.ancestors)
         self.depth = torch.from_numpy(tree.depth)
@@ -116,6 +121,8 @@ class Objective:
         weights = self.config.weights
         codes = space.codes(*channels.without(batch.hidden))
         queries = space.queries(batch.inputs, batch.channel)
+        if self.router is not None:
+            self.router.add(queries.routing, batch.label, batch.channel)
         distance = lorentz.tangent_pairwise_distance(
             queries.tangent, codes.tangent, space.curvature
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from naics_graph.contrast.curriculum import Curriculum, CurriculumConfig
 from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.objective import Objective, ObjectiveConfig
 from naics_graph.contrast.optimisation import (
@@ -18,7 +19,9 @@ from naics_graph.contrast.optimisation import (
     restore_optimiser,
     set_rate,
 )
+from naics_graph.contrast.router_log import RouterLog, warn_of_collapse
 from naics_graph.contrast.space import CodeSpace
+from naics_graph.encode.channels import ChannelFeatures
 from naics_graph.encode.lexical import LexicalConfig
 from naics_graph.encode.text_map import TextMapConfig
 from naics_graph.runs import Run, tensors_below
@@ -44,6 +47,7 @@ class ContrastConfig:
     lexical: LexicalConfig = field(default_factory=LexicalConfig)
     map: TextMapConfig = field(default_factory=TextMapConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     curvature: float = 1.0
     epochs: int = 12
     batch_size: int = 1024
@@ -103,10 +107,16 @@ class ContrastTrainer:
         self.config, self.data, self.run, self.seed = config, data, run, seed
         self.validate = validate
         self.space = build_space(config, data, seed)
-        self.objective = Objective(config.objective, data)
+        self.router = RouterLog(torch.from_numpy(data.tree.ancestors[:, 0]))
+        self.objective = Objective(config.objective, data, self.router)
         self.optimiser = torch.optim.AdamW(_groups(self.space, config))
         self.steps = data.steps_per_epoch(config.batch_size)
+        total = self.steps * config.epochs
+        self.curriculum = (
+            Curriculum(config.curriculum, total) if config.curriculum.enabled else None
+        )
         self.measured: dict[str, float] = {}
+        self.collapsed = False
 
     def train(self, progress: Progress | None = None) -> CodeSpace:
         """Train to the last epoch, from the run's latest checkpoint if it has one.
@@ -135,6 +145,7 @@ class ContrastTrainer:
                 channels = self.data.channels(self.space.reader)
             step = epoch * self.steps + i
             total = self.steps * self.config.epochs
+            self._choose_negatives(step, epoch, channels, new_epoch=i == 0)
             set_rate(self.optimiser, one_cycle(step / total, self.config.warmup))
             parts = self.objective(self.space, channels, batch, generator)
             loss = self.objective.total(parts)
@@ -155,9 +166,32 @@ class ContrastTrainer:
             "temperature": float(self.space.temperature.detach()),
             "scale": float(self.space.scale.detach()),
         }
+        values |= self._routing(epoch + 1)
         values |= self._measure(epoch + 1)
+        if self.curriculum is not None:
+            values["phase"] = self.curriculum.phase
+            loss = values.get("query_code", values["loss"])
+            self.curriculum.after_epoch((epoch + 1) * self.steps, epoch * self.steps, loss)
         self.run.log(STAGE, epoch + 1, (epoch + 1) * self.steps, values)
         self._save(epoch + 1)
+
+    def _choose_negatives(
+        self, step: int, epoch: int, channels: ChannelFeatures, *, new_epoch: bool
+    ) -> None:
+        """Follow the curriculum, and cluster the codes anew for the epoch or the phase."""
+        entered = self.curriculum is not None and self.curriculum.before(step)
+        if not (new_epoch or entered):
+            return
+        if self.curriculum is not None:
+            self.objective.negatives.config = self.curriculum.negatives
+        self.objective.recluster(self.space, channels, self.seed * 100_003 + epoch)
+
+    def _routing(self, epoch: int) -> dict[str, float]:
+        """What the router did with the epoch's queries; a collapse is warned of once."""
+        metrics = self.router.epoch(self.config.map.mixture.top_k)
+        weight = self.config.objective.weights.load_balance
+        self.collapsed = self.collapsed or warn_of_collapse(metrics, epoch, weight)
+        return metrics
 
     def _measure(self, epoch: int) -> dict[str, float]:
         every = self.config.validate_every
@@ -175,6 +209,7 @@ class ContrastTrainer:
         state: dict[str, Any] = {
             "epoch": epoch,
             "measured": self.measured,
+            "curriculum": None if self.curriculum is None else self.curriculum.state(),
             "config": dataclasses.asdict(self.config),
         }
         self.run.save_checkpoint(STAGE, epoch, tensors, state)
@@ -186,6 +221,8 @@ class ContrastTrainer:
         self.space.load_state_dict(tensors_below("space.", checkpoint.tensors))
         restore_optimiser(self.optimiser, tensors_below("adam.", checkpoint.tensors))
         self.measured = dict(checkpoint.state["measured"])
+        if self.curriculum is not None:
+            self.curriculum.restore(checkpoint.state["curriculum"])
         return checkpoint.epoch
 
 
