@@ -72,7 +72,7 @@ MECHANISMS = {
         {"strategies": ("hard",), "count": 1},
     ),
     "count": ({"strategies": ("hard",), "count": 1}, {"strategies": ("hard",), "count": 3}),
-    "eliminate": ({"eliminate": True, "clusters": 3}, {}),
+    "eliminate": ({"eliminate": True, "clusters": 2}, {}),
     "clusters": ({"eliminate": True, "clusters": 2}, {"eliminate": True, "clusters": 8}),
 }
 
