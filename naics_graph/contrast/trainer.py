@@ -170,8 +170,8 @@ class ContrastTrainer:
         values |= self._measure(epoch + 1)
         if self.curriculum is not None:
             values["phase"] = self.curriculum.phase
-            loss = values.get("query_code", values["loss"])
-            self.curriculum.after_epoch((epoch + 1) * self.steps, epoch * self.steps, loss)
+            fit = values.get("query_code", values["loss"])
+            self.curriculum.after_epoch((epoch + 1) * self.steps, epoch * self.steps, fit)
         self.run.log(STAGE, epoch + 1, (epoch + 1) * self.steps, values)
         self._save(epoch + 1)
 

@@ -82,21 +82,18 @@ def plus_plus(points: Tensor, clusters: int, c: float, generator: torch.Generato
     """First centroids (k, d+1) by k-means++ (Arthur & Vassilvitskii 2007).
 
     The first is drawn evenly from `points` (n, d+1), each further one with a chance in proportion
-    to its cost. Points that coincide with a chosen one are drawn only when all do.
+    to its cost. That of a point coinciding with a chosen one is about 1e-60: above 0, so that one of
+    them can be drawn when all coincide, and not otherwise.
     """
     cost = points.new_ones(len(points))
     chosen: list[int] = []
     for _ in range(clusters):
-        # Where every point coincides with a chosen one any will do.
-        weights = cost if bool(cost.sum() > 0) else torch.ones_like(cost)
         # Scaled, for far out at c = 10 the sum of the costs is too large to be divided by.
-        share = (weights / weights.max()).cumsum(0)
+        share = (cost / cost.max()).cumsum(0)
         drawn = torch.rand((), dtype=torch.float64, generator=generator) * share[-1].cpu()
         place = torch.searchsorted(share, drawn.to(share.device), right=True)
         chosen.append(min(int(place), len(points) - 1))
         further = lorentz.pairwise_distance(points, points[chosen[-1:]], c).squeeze(1)
-        # Coincident points come out about 1e-30 apart.
-        further = torch.where((points == points[chosen[-1]]).all(1), 0.0, further)
         squared = lorentz.lorentzian_squared(further, c)
         cost = squared if len(chosen) == 1 else torch.minimum(cost, squared)
     return points[chosen]

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -48,13 +48,13 @@ def step(
     return parts, torch.cat(gradient)
 
 
-def config(query_loss: str = "softmax", **negatives: Any) -> ObjectiveConfig:
+def config(query_loss: Literal["softmax", "dcl"] = "softmax", **negatives: Any) -> ObjectiveConfig:
     # Few anchors, so that not all codes label a batch.
     base = dataclasses.replace(CONFIG.objective, query_loss=query_loss, sampled_codes=4)
     return dataclasses.replace(base, negatives=NegativesConfig(**negatives))
 
 
-MECHANISMS = {
+MECHANISMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "in_batch": ({"strategies": ("in_batch",)}, {}),
     "hard": ({"strategies": ("hard",), "count": 1}, {}),
     "router": ({"strategies": ("router",), "count": 1}, {}),
@@ -81,7 +81,7 @@ MECHANISMS = {
 @pytest.mark.parametrize("query_loss", ["softmax", "dcl"])
 @pytest.mark.parametrize("part", ["query_code", "ancestors", "code_code"])
 def test_a_choice_of_negatives_changes_the_gradient_of_each_part(
-    data: ContrastData, name: str, query_loss: str, part: str
+    data: ContrastData, name: str, query_loss: Literal["softmax", "dcl"], part: str
 ) -> None:
     nothing = {f.name: 0.0 for f in dataclasses.fields(LossWeights)}
     weights = LossWeights(**(nothing | {part: 1.0}))

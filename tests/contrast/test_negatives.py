@@ -89,7 +89,8 @@ def test_hard_takes_the_nearest() -> None:
 
 
 def entropy(p: Tensor) -> Tensor:
-    return torch.special.entr(p).sum(-1)
+    terms: Tensor = torch.special.entr(p)
+    return terms.sum(-1)
 
 
 def test_router_takes_those_the_gate_confuses() -> None:
