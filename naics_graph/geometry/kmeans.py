@@ -82,8 +82,8 @@ def plus_plus(points: Tensor, clusters: int, c: float, generator: torch.Generato
     """First centroids (k, d+1) by k-means++ (Arthur & Vassilvitskii 2007).
 
     The first is drawn evenly from `points` (n, d+1), each further one with a chance in proportion
-    to its cost. That of a point coinciding with a chosen one is about 1e-60: above 0, so that one of
-    them can be drawn when all coincide, and not otherwise.
+    to its cost. That of a point coinciding with a chosen one is about 1e-60: above 0, so that one
+    of them can be drawn when all coincide, and not otherwise.
     """
     cost = points.new_ones(len(points))
     chosen: list[int] = []
