@@ -84,14 +84,8 @@ class ContrastData:
     @torch.no_grad()
     def channels(self, reader: TextReader) -> ChannelFeatures:
         """The channels of all codes as the reader reads them now; they carry no gradient to it."""
-        vectors = reader(self.channel_inputs, self.text_channel)
+        vectors = reader(self.channel_inputs, torch.from_numpy(self.texts.channel))
         return ChannelFeatures(self.texts, vectors, unit=reader.hidden_size)
-
-    @property
-    def text_channel(self) -> Tensor:
-        """(T,) the channel each text of `channel_inputs` is read in: the first it stands in."""
-        _, first = np.unique(self.texts.text, return_index=True)
-        return torch.from_numpy(self.texts.slot[first] % len(CHANNELS))
 
     @property
     def trained(self) -> Tensor:

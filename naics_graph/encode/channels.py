@@ -131,6 +131,12 @@ class ChannelTexts:
         return {word: frozenset(ids) for word, ids in found.items()}
 
     @cached_property
+    def channel(self) -> NDArray[np.int64]:
+        """(T,) the channel each text is read in, a position in CHANNELS: the first it stands in."""
+        _, first = np.unique(self.text, return_index=True)
+        return self.slot[first] % len(CHANNELS)
+
+    @cached_property
     def position(self) -> dict[str, int]:
         """Position of every code."""
         return {code: i for i, code in enumerate(self.codes)}
