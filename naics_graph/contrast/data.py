@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from naics_graph.encode.backbone import Backbone
 from naics_graph.encode.channels import ChannelFeatures, ChannelTexts, TextEncoder
 from naics_graph.encode.lexical import LexicalConfig, LexicalVocabulary
 from naics_graph.encode.reader import TextInputs, TextReader
@@ -80,6 +81,28 @@ class ContrastData:
     def hidden_size(self) -> int:
         """Width h of the backbone's vectors."""
         return self.query_inputs.vectors.shape[1]
+
+    def with_tokens(self, backbone: Backbone) -> ContrastData:
+        """The same texts for a backbone that learns."""
+        texts = [item.text for item in self.labelled]
+        return dataclasses.replace(
+            self,
+            channel_inputs=self.channel_inputs.with_tokens(backbone, self.texts.texts),
+            query_inputs=self.query_inputs.with_tokens(backbone, texts),
+        )
+
+    def reread(self, reader: TextReader) -> ContrastData:
+        """The data with the channels' texts as the learning backbone reads them now.
+
+        Reading them all with every step would take minutes; an epoch later they are little behind.
+        """
+        channel = torch.from_numpy(self.texts.channel)
+        return dataclasses.replace(self, channel_inputs=reader.frozen(self.channel_inputs, channel))
+
+    def frozen(self, reader: TextReader) -> ContrastData:
+        """The data as a backbone that has learned leaves it: all vectors read, no tokens kept."""
+        queries = reader.frozen(self.query_inputs, self.query_channel)
+        return dataclasses.replace(self.reread(reader), query_inputs=queries)
 
     @torch.no_grad()
     def channels(self, reader: TextReader) -> ChannelFeatures:

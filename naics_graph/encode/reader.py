@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from naics_graph.encode.backbone import Backbone
 from naics_graph.encode.channels import TextEncoder
 from naics_graph.encode.finetune import Tokens, TunedBackbone
 from naics_graph.encode.lexical import (
@@ -45,6 +46,10 @@ class TextInputs:
         """Encode texts."""
         vectors = torch.from_numpy(encoder.encode(texts, progress))
         return cls(vectors, vocabulary.features(texts))
+
+    def with_tokens(self, backbone: Backbone, texts: Sequence[str]) -> TextInputs:
+        """The same texts for a backbone that learns."""
+        return dataclasses.replace(self, tokens=Tokens.of(backbone, texts))
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -86,3 +91,10 @@ class TextReader(nn.Module):
         if self.lexical is None:
             return vectors
         return torch.cat([vectors, self.lexical(inputs.lexical)], dim=1)
+
+    @torch.no_grad()
+    def frozen(self, inputs: TextInputs, channel: Tensor) -> TextInputs:
+        """The texts with the vectors the backbone gives them now, and without tokens."""
+        if self.backbone is None or inputs.tokens is None:
+            return inputs
+        return TextInputs(self.backbone(inputs.tokens, channel), inputs.lexical)

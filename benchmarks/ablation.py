@@ -1,0 +1,72 @@
+"""What each mechanism of stage 3 is worth: the defaults, and one change at a time.
+
+    python benchmarks/ablation.py --source DIR --roles FILE [--texts census] [--seeds 0 1 2]
+        [--only NAME ...] [--set KEY=VALUE ...]
+
+Frozen backbone. Prints a Markdown table of the validation role, row by row as it is measured; --set
+changes the configuration all rows start from, e.g. a shorter training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from stage3 import Bench, Trained, arguments, machine, spread
+
+from naics_graph.config import load_config
+from naics_graph.contrast.trainer import ContrastConfig
+
+WEIGHTS: Final = "objective.weights."
+CHANGES: Final[dict[str, tuple[str, ...]]] = {
+    "defaults": (),
+    "no lexical encoder": ("lexical.dim=0",),
+    "no feature dropout": ("lexical.dropout=0",),
+    "one expert": ("map.mixture.experts=1", "map.mixture.top_k=1"),
+    "no load balance, no z-loss": (f"{WEIGHTS}load_balance=0", f"{WEIGHTS}router_z=0"),
+    "no channel dropout": ("map.channel_dropout=0",),
+    "no residual of codes": ("residual_rate=1e-12",),
+    "no ancestors' levels": (f"{WEIGHTS}ancestors=0",),
+    "no code -> code": (f"{WEIGHTS}code_code=0",),
+    "no hierarchy preservation": (f"{WEIGHTS}hierarchy=0",),
+    "no LambdaRank": (f"{WEIGHTS}lambda_rank=0",),
+    "no radius": (f"{WEIGHTS}radius=0",),
+    "DCL for queries": ("objective.query_loss=dcl",),
+    "negatives: in batch": ("objective.negatives.strategies=[in_batch]",),
+    "negatives: hard": ("objective.negatives.strategies=[hard]",),
+    "negatives: router": ("objective.negatives.strategies=[router]",),
+    "negatives: tree": ("objective.negatives.strategies=[tree]",),
+    "negatives: hard and router": ("objective.negatives.strategies=[hard,router]",),
+    "false negatives eliminated": ("objective.negatives.eliminate=true",),
+    "curriculum": ("curriculum.enabled=true",),
+    "averaged weights": ("averaging=0.98",),
+}
+
+
+def main(arguments_given: Sequence[str] | None = None) -> int:
+    """Train every row for every seed and print the table."""
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--only", nargs="+", choices=CHANGES, default=list(CHANGES))
+    options = parser.parse_args(arguments_given)
+    bench = Bench(options)
+    print("| change | MRR | top-1 | Pearson | edge MAP | seconds |\n|---|---|---|---|---|---|")
+    for name in options.only:
+        config = load_config(ContrastConfig, None, [*options.set, *CHANGES[name]])
+        _print(name, [bench.train(config, seed) for seed in options.seeds])
+    changed = " ".join(options.set) or "nothing"
+    print(f"\nTexts {options.texts}, seeds {options.seeds}, set: {changed}; {machine()}")
+    return 0
+
+
+def _print(name: str, runs: list[Trained]) -> None:
+    columns = [
+        spread([run.metrics[metric] for run in runs])
+        for metric in ("mrr", "top1", "pearson", "edge_map")
+    ]
+    seconds = f"{np.median([run.seconds for run in runs]):.0f}"
+    print(f"| {name} | " + " | ".join([*columns, seconds]) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
