@@ -20,13 +20,35 @@ from naics_graph.taxonomy.model import CHANNELS, Taxonomy
 from naics_graph.taxonomy.tree import Tree
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceWeights:
+    """What a labelled text of each source weighs as a query; 0 leaves the source out."""
+
+    index: float = 1.0
+    phrase: float = 1.0
+    title: float = 1.0
+    description: float = 1.0
+    example: float = 1.0
+    exclusion: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse negative weights, and none at all."""
+        weights = dataclasses.astuple(self)
+        if min(weights) < 0 or not max(weights) > 0:
+            raise ValueError("weights of sources must be 0 or more, and one of them above 0")
+
+
 @dataclass(frozen=True)
 class Batch:
-    """Queries of one step: b texts, their channels (b,), labels (b,), the texts to hide."""
+    """Queries of one step: b texts, their channels (b,), labels (b,), the texts to hide.
+
+    weight: (b,) float64, what each counts for.
+    """
 
     inputs: TextInputs
     channel: Tensor
     label: Tensor
+    weight: Tensor
     hidden: list[int]
 
 
@@ -36,7 +58,8 @@ class ContrastData:
 
     texts: what stands in the channels, and channel_inputs: those T texts. query_inputs: the Q
     queries. query_channel: (Q,) position in CHANNELS. query_code: (Q,) position in the taxonomy, of
-    any level. hides[i]: texts that leave every channel while query i is asked.
+    any level. query_weight: (Q,) float64 what each counts for. hides[i]: texts that leave every
+    channel while query i is asked.
     """
 
     texts: ChannelTexts
@@ -45,6 +68,7 @@ class ContrastData:
     query_inputs: TextInputs
     query_channel: Tensor
     query_code: Tensor
+    query_weight: Tensor
     hides: tuple[Sequence[int], ...]
     tree: Tree
     vocabulary: LexicalVocabulary
@@ -72,6 +96,7 @@ class ContrastData:
             query_inputs=inputs.rows(rows[len(texts.texts) :]),
             query_channel=torch.tensor([CHANNELS.index(item.channel) for item in labelled]),
             query_code=torch.tensor([tree.position[item.code] for item in labelled]),
+            query_weight=torch.ones(len(labelled), dtype=torch.float64),
             hides=tuple(texts.hides(item) for item in labelled),
             tree=tree,
             vocabulary=vocabulary,
@@ -81,6 +106,24 @@ class ContrastData:
     def hidden_size(self) -> int:
         """Width h of the backbone's vectors."""
         return self.query_inputs.vectors.shape[1]
+
+    def weighted(self, weights: SourceWeights) -> ContrastData:
+        """The data with queries weighted by their sources, and without those that weigh nothing."""
+        weight = torch.tensor(
+            [getattr(weights, item.source) for item in self.labelled], dtype=torch.float64
+        )
+        if bool((weight == 1.0).all()):
+            return self
+        rows = torch.nonzero(weight).squeeze(1)
+        return dataclasses.replace(
+            self,
+            labelled=tuple(self.labelled[i] for i in rows),
+            query_inputs=self.query_inputs.rows(rows),
+            query_channel=self.query_channel[rows],
+            query_code=self.query_code[rows],
+            query_weight=weight[rows],
+            hides=tuple(self.hides[i] for i in rows),
+        )
 
     def with_tokens(self, backbone: Backbone) -> ContrastData:
         """The same texts for a backbone that learns."""
@@ -124,6 +167,7 @@ class ContrastData:
             self.query_inputs.rows(rows),
             self.query_channel[rows],
             self.query_code[rows],
+            self.query_weight[rows],
             self.hidden(rows),
         )
 

@@ -10,7 +10,11 @@ from torch import Tensor
 
 
 def decoupled_contrastive(
-    distance: Tensor, positive: Tensor, temperature: Tensor, allowed: Tensor | None = None
+    distance: Tensor,
+    positive: Tensor,
+    temperature: Tensor,
+    allowed: Tensor | None = None,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """Decoupled contrastive loss: d(q, positive) below a soft minimum of d(q, negatives).
 
@@ -25,6 +29,7 @@ def decoupled_contrastive(
         temperature: () > 0.
         allowed: (b, m) bool, candidates that may be negatives; all of them by default. A row that
             allows none has nothing to tell apart and counts as 0.
+        weight: (b,) what each row counts for; 1 by default. The sum is divided by b all the same.
 
     Returns:
         () may be negative: it is unbounded below where every negative is far.
@@ -32,11 +37,11 @@ def decoupled_contrastive(
     similarity = -distance / temperature
     chosen = similarity.gather(1, positive[:, None]).squeeze(1)
     negatives = similarity.scatter(1, positive[:, None], float("-inf"))
-    if allowed is None:
-        return (torch.logsumexp(negatives, dim=1) - chosen).mean()
-    some = allowed.scatter(1, positive[:, None], False).any(dim=1)
-    kept = negatives[some].masked_fill(~allowed[some], float("-inf"))
-    return (torch.logsumexp(kept, dim=1) - chosen[some]).sum() / len(distance)
+    if allowed is not None:
+        some = allowed.scatter(1, positive[:, None], False).any(dim=1)
+        negatives = negatives[some].masked_fill(~allowed[some], float("-inf"))
+        chosen, weight = chosen[some], None if weight is None else weight[some]
+    return _mean(torch.logsumexp(negatives, dim=1) - chosen, weight, len(distance))
 
 
 def smoothed_cross_entropy(
@@ -45,6 +50,7 @@ def smoothed_cross_entropy(
     temperature: Tensor,
     smoothing: float,
     allowed: Tensor | None = None,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """Softmax cross-entropy over -distance / temperature with label smoothing.
 
@@ -55,18 +61,28 @@ def smoothed_cross_entropy(
         smoothing: share of the target spread over all candidates in use, in [0, 1).
         allowed: (b, m) bool, candidates that may be negatives; all of them by default. In use are
             these and the positive.
+        weight: (b,) what each row counts for; 1 by default. The sum is divided by b all the same.
 
     Returns:
         () at least 0.
     """
     logits = -distance / temperature
     if allowed is None:
-        return torch.nn.functional.cross_entropy(logits, positive, label_smoothing=smoothing)
+        row = torch.nn.functional.cross_entropy(
+            logits, positive, label_smoothing=smoothing, reduction="none"
+        )
+        return _mean(row, weight, len(row))
     used = allowed.scatter(1, positive[:, None], True)
     log_sum = torch.logsumexp(logits.masked_fill(~used, float("-inf")), dim=1)
     chosen = logits.gather(1, positive[:, None]).squeeze(1)
     mean = logits.masked_fill(~used, 0.0).sum(dim=1) / used.sum(dim=1)
-    return (log_sum - (1.0 - smoothing) * chosen - smoothing * mean).mean()
+    row = log_sum - (1.0 - smoothing) * chosen - smoothing * mean
+    return _mean(row, weight, len(row))
+
+
+def _mean(rows: Tensor, weight: Tensor | None, count: int) -> Tensor:
+    """() sum of (weighted) rows over `count`."""
+    return (rows if weight is None else weight * rows).sum() / count
 
 
 def hierarchy_preservation(distance: Tensor, tree_distance: Tensor, scale: Tensor) -> Tensor:
