@@ -459,4 +459,6 @@ def without_entries(graph: GraphExport, kept: Container[str]) -> GraphExport:
         if relation[0] == "entry":
             source = position[index[0]]
             edges[relation] = np.stack([source, index[1]])[:, source >= 0]
-    return dataclasses.replace(graph, entries=tuple(graph.entries[i] for i in rows), edges=edges)
+    entries = tuple(graph.entries[i] for i in rows)
+    place = graph.entry_place[rows]
+    return dataclasses.replace(graph, entries=entries, entry_place=place, edges=edges)

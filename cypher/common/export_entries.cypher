@@ -1,4 +1,5 @@
-// Index entries that may be learned from, with their codes. Parameters: $vintage.
+// Index entries that may be learned from and their places, as columns of one row.
+// Parameters: $vintage.
 MATCH (n:IndexEntry {vintage: $vintage})
 WHERE n.role IS NULL OR n.role <> 'validation'
-RETURN n.key AS source, n.code AS target;
+RETURN collect(n.key) AS key, collect(n.position) AS place;

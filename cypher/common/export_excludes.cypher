@@ -1,3 +1,3 @@
-// The exclusions of a vintage. Parameters: $vintage.
+// The exclusions of a vintage, as columns of one row. Parameters: $vintage.
 MATCH (a:Industry {vintage: $vintage})-[:EXCLUDES]->(b:Industry)
-RETURN a.code AS source, b.code AS target;
+RETURN collect(a.code) AS source, collect(b.code) AS target;

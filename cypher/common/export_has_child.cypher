@@ -1,3 +1,3 @@
-// The tree of a vintage. Parameters: $vintage.
+// The tree of a vintage, as columns of one row. Parameters: $vintage.
 MATCH (a:Industry {vintage: $vintage})-[:HAS_CHILD]->(b:Industry)
-RETURN a.code AS source, b.code AS target;
+RETURN collect(a.code) AS source, collect(b.code) AS target;

@@ -109,19 +109,38 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True)
-class GraphExport:
-    """The topology of one vintage for a graph network: node ids and typed edges.
+class GraphNodes:
+    """The nodes of one vintage for a graph network, numbered from 0 within their type.
 
-    codes and entries are in key order; validation entries and their edges are never exported.
-    `edges` maps ("industry", "has_child", "industry"), ("industry", "excludes", "industry") and
-    ("entry", "classified_as", "industry") to int64 arrays (2, e) of positions.
-    `version` changes whenever the loaded graph does.
+    codes and entries are in key order; validation entries are never among them. code_place: (n,)
+    and entry_place: (m,) int64, the `position` each node has in the database: distinct within a
+    type, and all that a query can compute with. `version` changes whenever the loaded graph does.
     """
 
     vintage: str
     version: str
     codes: tuple[str, ...]
     entries: tuple[str, ...]
+    code_place: NDArray[np.int64]
+    entry_place: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        """Refuse places that are not of these nodes."""
+        lengths = (len(self.code_place), len(self.entry_place))
+        if lengths != (len(self.codes), len(self.entries)):
+            raise ValueError(
+                f"{len(self.codes)} codes and {len(self.entries)} entries with {lengths} places"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class GraphExport(GraphNodes):
+    """The topology of one vintage: its nodes and their typed edges.
+
+    `edges` maps ("industry", "has_child", "industry"), ("industry", "excludes", "industry") and
+    ("entry", "classified_as", "industry") to int64 arrays (2, e) of node numbers.
+    """
+
     edges: Mapping[Relation, NDArray[np.int64]]
 
 
@@ -169,6 +188,14 @@ class GraphStore(ABC):
     @abstractmethod
     def export_graph(self, vintage: str) -> GraphExport:
         """The topology of a vintage, validation entries left out."""
+
+    @abstractmethod
+    def graph_nodes(self, vintage: str) -> GraphNodes:
+        """The nodes of `export_graph` without its edges, for a graph whose edges do not fit."""
+
+    @abstractmethod
+    def graph_edges(self, nodes: GraphNodes, relation: Relation) -> NDArray[np.int64]:
+        """(2, e) edges of one relation of `export_graph` between these nodes."""
 
     @abstractmethod
     def graph_version(self, vintage: str) -> str:

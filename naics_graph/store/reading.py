@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from naics_graph.store import rows as rows_of
 from naics_graph.store import sets
-from naics_graph.store.contract import EmbeddingSetInfo, GraphExport, GraphStore, Row
+from naics_graph.store.contract import (
+    EmbeddingSetInfo,
+    GraphExport,
+    GraphNodes,
+    GraphStore,
+    Relation,
+    Row,
+)
 from naics_graph.store.plan import LoadPlan, Stored, plan_load
 from naics_graph.store.rows import GROUPS, Group
 from naics_graph.taxonomy.model import Taxonomy
@@ -19,6 +26,12 @@ from naics_graph.taxonomy.model import Taxonomy
 T = TypeVar("T")
 COUNTED: Final = ("Industry", "IndexEntry", "EmbeddingSet", "Embedding", *GROUPS[2:], "OF")
 """What `counts` counts: nodes by label, relationships by type."""
+EXPORTED: Final[tuple[Relation, ...]] = (
+    ("industry", "has_child", "industry"),
+    ("industry", "excludes", "industry"),
+    ("entry", "classified_as", "industry"),
+)
+"""The relations a graph network reads."""
 
 
 class ReadingStore(GraphStore):
@@ -48,19 +61,24 @@ class ReadingStore(GraphStore):
 
     def export_graph(self, vintage: str) -> GraphExport:
         def read(node: Row) -> GraphExport:
-            def found(name: str) -> list[tuple[str, str]]:
-                return [(r["source"], r["target"]) for r in self.run(name, vintage=vintage)]
-
-            codes = [row["code"] for row in self.run("industries", vintage=vintage)]
-            entries = found("export_entries")
-            pairs = {
-                ("industry", "has_child", "industry"): found("export_has_child"),
-                ("industry", "excludes", "industry"): found("export_excludes"),
-                ("entry", "classified_as", "industry"): entries,
-            }
-            return rows_of.graph_export(node, codes, [entry for entry, _ in entries], pairs)
+            nodes = self._nodes(node)
+            edges = {relation: self.graph_edges(nodes, relation) for relation in EXPORTED}
+            return rows_of.with_edges(nodes, edges)
 
         return self._steady(vintage, read)
+
+    def graph_nodes(self, vintage: str) -> GraphNodes:
+        return self._steady(vintage, self._nodes)
+
+    def _nodes(self, node: Row) -> GraphNodes:
+        codes, entries = (
+            self.run(name, vintage=node["vintage"])[0] for name in ("export_codes", "export_entries")
+        )
+        return rows_of.graph_nodes(node, codes, entries)
+
+    def graph_edges(self, nodes: GraphNodes, relation: Relation) -> NDArray[np.int64]:
+        pairs = self.run(f"export_{relation[1]}", vintage=nodes.vintage)[0]
+        return rows_of.graph_edges(nodes, relation, pairs)
 
     def graph_version(self, vintage: str) -> str:
         return str(self._vintage(vintage)["version"])

@@ -7,6 +7,7 @@ part of the hash, so that one inserted row does not change all those after it.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections import Counter
@@ -15,9 +16,10 @@ from itertools import pairwise
 from typing import Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from naics_graph.errors import DataError
-from naics_graph.store.contract import GraphExport, Relation, Row
+from naics_graph.store.contract import GraphExport, GraphNodes, Relation, Row
 from naics_graph.taxonomy.model import (
     EntrySource,
     Exclusion,
@@ -161,37 +163,44 @@ def taxonomy_of(
     )
 
 
-def graph_export(
-    vintage: Row,
-    codes: Iterable[str],
-    entries: Iterable[str],
-    pairs: Mapping[Relation, Iterable[tuple[str, str]]],
-) -> GraphExport:
-    """A topology from keys: codes and entries in key order, edges as positions in edge order.
+def graph_nodes(vintage: Row, codes: Row, entries: Row) -> GraphNodes:
+    """The nodes of a topology in key order.
 
     Args:
         vintage: the row of `vintage_row`.
-        codes: codes of the vintage.
-        entries: keys of its entries, validation left out.
-        pairs: by relation, (source, target): codes, or an entry's key and a code. A pair whose end
-            is not among `codes` and `entries` is left out; a pair named twice counts once.
+        codes: columns {key, place} of the codes of the vintage, the key a code.
+        entries: the same of its entries, validation left out.
     """
-    nodes = {"industry": sorted(codes), "entry": sorted(entries)}
-    place = {kind: {key: i for i, key in enumerate(keys)} for kind, keys in nodes.items()}
-    edges = {}
-    for relation, found in pairs.items():
-        source, target = place[relation[0]], place[relation[2]]
-        positions = sorted(
-            {(source[a], target[b]) for a, b in found if a in source and b in target}
-        )
-        edges[relation] = np.array(positions, dtype=np.int64).reshape(-1, 2).T
-    return GraphExport(
-        vintage["vintage"],
-        vintage["version"],
-        tuple(nodes["industry"]),
-        tuple(nodes["entry"]),
-        edges,
-    )
+    keys, places = [], []
+    for columns in (codes, entries):
+        order = sorted(range(len(columns["key"])), key=columns["key"].__getitem__)
+        keys.append(tuple(columns["key"][i] for i in order))
+        places.append(np.array(columns["place"], dtype=np.int64)[order])
+    return GraphNodes(vintage["vintage"], vintage["version"], *keys, *places)
+
+
+def graph_edges(nodes: GraphNodes, relation: Relation, pairs: Row) -> NDArray[np.int64]:
+    """(2, e) node numbers in order of source, then target.
+
+    Args:
+        nodes: where the numbers come from.
+        relation: its node types.
+        pairs: columns {source, target} of keys. A pair whose end is not among the nodes is left
+            out; a pair named twice counts once.
+    """
+    keys = {"industry": nodes.codes, "entry": nodes.entries}
+    ends = []
+    for node_type, column in ((relation[0], "source"), (relation[2], "target")):
+        number = {key: i for i, key in enumerate(keys[node_type])}
+        ends.append([number.get(key, -1) for key in pairs[column]])
+    edges = np.array(ends, dtype=np.int64)
+    return np.unique(edges[:, (edges >= 0).all(axis=0)], axis=1)
+
+
+def with_edges(nodes: GraphNodes, edges: Mapping[Relation, NDArray[np.int64]]) -> GraphExport:
+    """The nodes together with their edges."""
+    values = {field.name: getattr(nodes, field.name) for field in dataclasses.fields(GraphNodes)}
+    return GraphExport(**values, edges=edges)
 
 
 def _industry(vintage: str, industry: Industry, position: int) -> Row:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from naics_graph.geometry import lorentz
@@ -44,12 +45,19 @@ def small_graph(
         version="1",
         codes=tree.codes,
         entries=tuple(f"2022:entry:{i:05d}" for i in range(len(listener))),
+        code_place=shuffled(len(tree.codes), seed),
+        entry_place=shuffled(len(listener), seed),
         edges={
             HAS_CHILD: np.stack([tree.parent[child], child]),
             EXCLUDES: np.unique(pairs[:, pairs[0] != pairs[1]], axis=1),
             CLASSIFIED_AS: np.stack([np.arange(len(listener)), listener]),
         },
     )
+
+
+def shuffled(count: int, seed: int) -> NDArray[np.int64]:
+    """Distinct places with gaps, in an order of their own, as a database may have them."""
+    return np.random.default_rng(seed).permutation(2 * count)[:count].astype(np.int64)
 
 
 def random_points(

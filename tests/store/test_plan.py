@@ -18,7 +18,8 @@ from naics_graph.store.rows import (
     Group,
     became_rows,
     content_hash,
-    graph_export,
+    graph_edges,
+    graph_nodes,
     taxonomy_of,
     taxonomy_rows,
     vintage_row,
@@ -160,12 +161,20 @@ def test_links_join_equal_titles_of_neighbours() -> None:
 
 def test_an_export_leaves_out_pairs_without_ends() -> None:
     relation = ("industry", "excludes", "industry")
-    pairs = {relation: [("b", "a"), ("a", "b"), ("a", "b"), ("a", "gone")]}
-    graph = graph_export({"vintage": "v", "version": "1"}, ["b", "a"], [], pairs)
-    assert graph.codes == ("a", "b")
-    assert np.array_equal(graph.edges[relation], [[0, 1], [1, 0]])
-    empty = graph_export({"vintage": "v", "version": "1"}, ["a"], [], {relation: []})
-    assert empty.edges[relation].shape == (2, 0)
+    codes, none = {"key": ["b", "a"], "place": [0, 5]}, {"key": [], "place": []}
+    nodes = graph_nodes({"vintage": "v", "version": "1"}, codes, none)
+    assert nodes.codes == ("a", "b")
+    assert nodes.code_place.tolist() == [5, 0]
+    pairs = {"source": list("baaa"), "target": ["a", "b", "b", "gone"]}
+    assert np.array_equal(graph_edges(nodes, relation, pairs), [[0, 1], [1, 0]])
+    assert graph_edges(nodes, relation, {"source": [], "target": []}).shape == (2, 0)
+
+
+def test_nodes_with_places_of_others_are_refused() -> None:
+    one, none = {"key": ["b"], "place": [0]}, {"key": [], "place": []}
+    nodes = graph_nodes({"vintage": "v", "version": "1"}, one, none)
+    with pytest.raises(ValueError, match="1 codes and 1 entries"):
+        dataclasses.replace(nodes, entries=("e",))
 
 
 def test_entries_must_carry_their_vintage_and_be_unique() -> None:
