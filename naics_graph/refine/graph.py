@@ -11,13 +11,14 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from naics_graph.errors import DatabaseError
 from naics_graph.refine.network import INDUSTRY as INDUSTRY
 from naics_graph.refine.pyg import EdgeAttr, FeatureStore, GraphStore, TensorAttr
 from naics_graph.store import contract
-from naics_graph.store.contract import GraphExport, Relation
+from naics_graph.store.contract import GraphExport, GraphNodes, Relation
 
 ENTRY: Final = "entry"
 HAS_CHILD: Final[Relation] = (INDUSTRY, "has_child", INDUSTRY)
@@ -45,12 +46,17 @@ def relations(graph: GraphExport) -> dict[Relation, Tensor]:
     return edges
 
 
-def node_counts(graph: GraphExport) -> dict[str, int]:
+def node_counts(nodes: GraphNodes) -> dict[str, int]:
     """Number of nodes by type."""
-    return {INDUSTRY: len(graph.codes), ENTRY: len(graph.entries)}
+    return {INDUSTRY: len(nodes.codes), ENTRY: len(nodes.entries)}
 
 
-def require_current(graph: GraphExport, store: contract.GraphStore) -> None:
+def places(nodes: GraphNodes) -> dict[str, NDArray[np.int64]]:
+    """The place every node has in the database, by type."""
+    return {INDUSTRY: nodes.code_place, ENTRY: nodes.entry_place}
+
+
+def require_current(graph: GraphNodes, store: contract.GraphStore) -> None:
     """Check that the database still holds what was exported.
 
     Raises:
@@ -76,6 +82,7 @@ class ExportedGraph(GraphStore):  # type: ignore[misc]
     def __init__(self, graph: GraphExport) -> None:
         super().__init__()
         self.version = graph.version
+        self.place = places(graph)
         self._edges: dict[Relation, tuple[EdgeAttr, tuple[Tensor, Tensor]]] = {}
         counts = node_counts(graph)
         for relation, (row, col) in relations(graph).items():
@@ -113,15 +120,19 @@ class PointFeatures(FeatureStore):  # type: ignore[misc]
             self._tensors[key] = tensor
             return True
         if key not in self._tensors:
-            return False
+            # Rows of a tensor that is not there yet: it is there if they are all of its rows.
+            rows = torch.as_tensor(attr.index)
+            if not torch.equal(rows.sort().values, torch.arange(len(tensor))):
+                return False
+            self._tensors[key] = torch.empty_like(tensor)
         self._tensors[key][attr.index] = tensor
         return True
 
-    def _get_tensor(self, attr: TensorAttr) -> Tensor | None:
+    def _get_tensor(self, attr: TensorAttr) -> Tensor:
         tensor = self._tensors.get((attr.group_name, attr.attr_name))
-        if tensor is None or attr.index is None:
-            return tensor
-        return tensor[attr.index]
+        if tensor is None:
+            raise KeyError(f"there is no tensor {attr}")
+        return tensor if attr.index is None else tensor[attr.index]
 
     def _remove_tensor(self, attr: TensorAttr) -> bool:
         return self._tensors.pop((attr.group_name, attr.attr_name), None) is not None

@@ -1,22 +1,24 @@
 """Seeded neighbour sampling for PyG's `NodeLoader`, without pyg-lib.
 
 Hop by hop, every node found in the hop before draws up to `fan_out[hop]` neighbours in every
-relation it listens to. The draw keeps the neighbours whose hashed edge numbers are smallest:
-without replacement, and a function of (seed, batch) alone, whatever process draws it.
+relation it listens to, without replacement (`draw`). What is drawn is a function of (seed, batch)
+alone, whatever process draws it and wherever the edges are: in memory here, in the database in
+`database`.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from naics_graph.refine.draw import Ints, Polynomial, edge_keys, polynomial, smallest
 from naics_graph.refine.graph import (
     CLASSIFIED_AS,
     ENTRY,
@@ -25,10 +27,14 @@ from naics_graph.refine.graph import (
     ExportedGraph,
     reverse,
 )
-from naics_graph.refine.pyg import BaseSampler, HeteroSamplerOutput, NodeSamplerInput
+from naics_graph.refine.pyg import (
+    BaseSampler,
+    GraphStore,
+    HeteroSamplerOutput,
+    NodeSamplerInput,
+)
 from naics_graph.store.contract import Relation
 
-Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
@@ -45,21 +51,18 @@ class LeaveOneOut:
 
 
 @dataclass(frozen=True, slots=True)
-class _Incoming:
-    """A relation by listener: those of node j are `source[start[j]:start[j + 1]]`."""
-
-    source: Ints
-    start: Ints
-    edge: Ints
-
-
-@dataclass(frozen=True, slots=True)
-class _Hidden:
+class Hidden:
     """What one batch leaves out: (m,) bool of entries, sorted numbers of exclusion pairs."""
 
     entry: Mask
     pair: Ints
     codes: int
+
+    def touches(self, relation: Relation) -> bool:
+        """Whether edges of this relation may be hidden."""
+        return relation[1].removeprefix("rev_") != HAS_CHILD[1] and bool(
+            len(self.pair) or self.entry.any()
+        )
 
     def kept(self, relation: Relation, source: Ints, target: Ints) -> Mask | None:
         """(e,) bool of the edges to keep; None for all."""
@@ -74,11 +77,23 @@ class _Hidden:
         return None
 
 
-class SubgraphSampler(BaseSampler):  # type: ignore[misc]
+class Drawn(NamedTuple):
+    """Edges (e,): speakers, listeners, and their numbers in an export, if there is one."""
+
+    source: Ints
+    target: Ints
+    edge: Ints | None
+
+
+_NONE: Final = np.empty(0, dtype=np.int64)
+NOTHING: Final = Drawn(_NONE, _NONE, _NONE)
+
+
+class NeighbourSampler(BaseSampler):  # type: ignore[misc]
     """Samples typed subgraphs around nodes of one type; subgraphs of a batch are merged.
 
     Args:
-        graph: the exported graph.
+        graph: the exported graph, or the graph in the database.
         fan_out: neighbours per relation and hop, -1 for all.
         seed: of the draws; equal seeds and equal batches give equal subgraphs.
         context: (k,) industry nodes that are seeds of every batch as well.
@@ -89,7 +104,7 @@ class SubgraphSampler(BaseSampler):  # type: ignore[misc]
 
     def __init__(
         self,
-        graph: ExportedGraph,
+        graph: GraphStore,
         fan_out: Sequence[int],
         *,
         seed: int,
@@ -103,44 +118,51 @@ class SubgraphSampler(BaseSampler):  # type: ignore[misc]
         self.context = context if context is not None else torch.empty(0, dtype=torch.int64)
         self.leave_out = leave_out
         self.counts: dict[str, int] = {}
-        self.incoming: dict[Relation, _Incoming] = {}
-        source, start, order = graph.csc()
+        self.relations: list[Relation] = []
         for attr in graph.get_all_edge_attrs():
-            relation: Relation = attr.edge_type
-            self.counts[relation[0]], self.counts[relation[2]] = attr.size
-            self.incoming[relation] = _Incoming(
-                source[relation].numpy(), start[relation].numpy(), order[relation].numpy()
-            )
+            self.relations.append(attr.edge_type)
+            self.counts[attr.edge_type[0]], self.counts[attr.edge_type[2]] = attr.size
+
+    @abstractmethod
+    def _drawn(
+        self, relation: Relation, frontier: Ints, count: int, hidden: Hidden | None, by: Polynomial
+    ) -> Drawn:
+        """Up to `count` edges (-1: all) into every node of the frontier that are not hidden.
+
+        In the order of the frontier, those of one listener in the order of their speakers' places.
+        """
+
+    def _sampled(self) -> None:
+        """Called when a batch is drawn, before it is given out."""
 
     def sample_from_nodes(self, index: NodeSamplerInput, **kwargs: Any) -> HeteroSamplerOutput:
-        """Subgraph around `index.node` and the context; edges are those of the exported graph."""
+        """Subgraph around `index.node` and the context."""
         if kwargs or index.time is not None:
             raise ValueError("temporal sampling is not supported: this graph has no times")
         seeds = _first_seen(torch.cat([index.node, self._context(index)]).numpy())
         batch = _Batch(self.counts, index.input_type or INDUSTRY, seeds)
         hidden = self._hidden(index.input_id)
-        salt = self._salt(index.input_id)
+        ids = index.input_id.numpy()
+        by = {relation: polynomial(self.seed, ids, relation[1]) for relation in self.relations}
         for count in self.fan_out:
-            for number, (relation, incoming) in enumerate(self.incoming.items()):
-                drawn = _draw(
-                    incoming, relation, batch.frontier[relation[2]], count, hidden, salt + number
-                )
-                batch.add(relation, *drawn)
+            for relation in self.relations:
+                frontier = batch.frontier[relation[2]]
+                drawn = NOTHING
+                if len(frontier):
+                    drawn = self._drawn(relation, frontier, count, hidden, by[relation])
+                batch.add(relation, drawn)
             batch.close_hop()
+        self._sampled()
         return batch.output((index.input_id, index.time))
 
     def sample_from_edges(self, index: Any, neg_sampling: Any = None) -> HeteroSamplerOutput:
         """Not offered: nothing here trains on links."""
-        raise NotImplementedError("SubgraphSampler samples around nodes only")
+        raise NotImplementedError(f"{type(self).__name__} samples around nodes only")
 
     def _context(self, index: NodeSamplerInput) -> Tensor:
         return self.context if index.input_type == INDUSTRY else self.context[:0]
 
-    def _salt(self, input_id: Tensor) -> int:
-        batch = zlib.crc32(np.ascontiguousarray(input_id.numpy()).tobytes())
-        return int(np.random.SeedSequence((self.seed, batch)).generate_state(1, np.uint64)[0] >> 8)
-
-    def _hidden(self, input_id: Tensor) -> _Hidden | None:
+    def _hidden(self, input_id: Tensor) -> Hidden | None:
         if self.leave_out is None:
             return None
         own = self.leave_out.entry[input_id].numpy()
@@ -149,7 +171,65 @@ class SubgraphSampler(BaseSampler):  # type: ignore[misc]
         pairs = self.leave_out.exclusion[input_id].numpy()
         pairs = pairs[pairs[:, 0] >= 0]
         codes = self.counts[INDUSTRY]
-        return _Hidden(entry, np.unique(pairs[:, 0] * codes + pairs[:, 1]), codes)
+        return Hidden(entry, np.unique(pairs[:, 0] * codes + pairs[:, 1]), codes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Incoming:
+    """A relation by listener: those of node j are `source[start[j]:start[j + 1]]`, by place."""
+
+    source: Ints
+    start: Ints
+    edge: Ints
+
+    @classmethod
+    def of(cls, source: Ints, target: Ints, place: Ints, listeners: int) -> Self:
+        edge = np.lexsort((place[source], target))
+        start = np.zeros(listeners + 1, dtype=np.int64)
+        np.cumsum(np.bincount(target, minlength=listeners), out=start[1:])
+        return cls(source[edge], start, edge)
+
+
+class SubgraphSampler(NeighbourSampler):
+    """Draws from an exported graph in memory; `e_id` of a batch are edge numbers of the export."""
+
+    def __init__(
+        self,
+        graph: ExportedGraph,
+        fan_out: Sequence[int],
+        *,
+        seed: int,
+        context: Tensor | None = None,
+        leave_out: LeaveOneOut | None = None,
+    ) -> None:
+        super().__init__(graph, fan_out, seed=seed, context=context, leave_out=leave_out)
+        self.place: Mapping[str, Ints] = graph.place
+        self.incoming: dict[Relation, _Incoming] = {}
+        for attr in graph.get_all_edge_attrs():
+            source, target = (end.numpy() for end in graph.get_edge_index(attr))
+            place = self.place[attr.edge_type[0]]
+            self.incoming[attr.edge_type] = _Incoming.of(source, target, place, attr.size[1])
+
+    def _drawn(
+        self, relation: Relation, frontier: Ints, count: int, hidden: Hidden | None, by: Polynomial
+    ) -> Drawn:
+        incoming = self.incoming[relation]
+        start = incoming.start[frontier]
+        degree = incoming.start[frontier + 1] - start
+        target = np.repeat(frontier, degree)
+        # Where the frontier's edges are: each run counts up from its start.
+        offset = np.cumsum(degree) - degree
+        at = np.arange(len(target)) + np.repeat(start - offset, degree)
+        if hidden is not None:
+            kept = hidden.kept(relation, incoming.source[at], target)
+            if kept is not None:
+                at, target = at[kept], target[kept]
+        if 0 <= count < degree.max():
+            source = self.place[relation[0]][incoming.source[at]]
+            keys = edge_keys(source, self.place[relation[2]][target], by)
+            chosen = smallest(target, keys, count)
+            at, target = at[chosen], target[chosen]
+        return Drawn(incoming.source[at], target, incoming.edge[at])
 
 
 class _Batch:
@@ -159,14 +239,14 @@ class _Batch:
         self.local = {t: np.full(n, -1, dtype=np.int64) for t, n in counts.items()}
         self.frontier = {t: np.empty(0, dtype=np.int64) for t in counts}
         self.hops: dict[str, list[Ints]] = {t: [] for t in counts}
-        self.edges: dict[Relation, list[tuple[Ints, Ints, Ints]]] = {}
+        self.edges: dict[Relation, list[Drawn]] = {}
         self.found: dict[str, list[Ints]] = {}
         self._discover({**self.frontier, seed_type: seeds})
 
-    def add(self, relation: Relation, source: Ints, target: Ints, edge: Ints) -> None:
-        """Edges of this hop; their sources may be new."""
-        self.edges.setdefault(relation, []).append((source, target, edge))
-        self.found.setdefault(relation[0], []).append(source)
+    def add(self, relation: Relation, drawn: Drawn) -> None:
+        """Edges of this hop; their speakers may be new."""
+        self.edges.setdefault(relation, []).append(drawn)
+        self.found.setdefault(relation[0], []).append(drawn.source)
 
     def close_hop(self) -> None:
         """Number the nodes this hop found; they are the next frontier."""
@@ -186,68 +266,24 @@ class _Batch:
 
     def output(self, metadata: tuple[Tensor, None]) -> HeteroSamplerOutput:
         """In PyG's form: nodes, and edges by local numbers and by edge number."""
-        row, col, edge = {}, {}, {}
+        row, col = {}, {}
+        edge: dict[Relation, Tensor | None] = {}
         for relation, parts in self.edges.items():
-            source, target, number = (np.concatenate(column) for column in zip(*parts, strict=True))
+            source, target = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
             row[relation] = torch.from_numpy(self.local[relation[0]][source])
             col[relation] = torch.from_numpy(self.local[relation[2]][target])
-            edge[relation] = torch.from_numpy(number)
+            numbers = [p.edge for p in parts if p.edge is not None]
+            complete = len(numbers) == len(parts)
+            edge[relation] = torch.from_numpy(np.concatenate(numbers)) if complete else None
         return HeteroSamplerOutput(
             node={t: torch.from_numpy(np.concatenate(hops)) for t, hops in self.hops.items()},
             row=row,
             col=col,
             edge=edge,
             num_sampled_nodes={t: [len(h) for h in hops] for t, hops in self.hops.items()},
-            num_sampled_edges={r: [len(p[2]) for p in parts] for r, parts in self.edges.items()},
+            num_sampled_edges={r: [len(p.source) for p in parts] for r, parts in self.edges.items()},
             metadata=metadata,
         )
-
-
-def _draw(
-    incoming: _Incoming,
-    relation: Relation,
-    frontier: Ints,
-    count: int,
-    hidden: _Hidden | None,
-    salt: int,
-) -> tuple[Ints, Ints, Ints]:
-    """Up to `count` edges into every node of the frontier: sources, targets, edge numbers."""
-    start = incoming.start[frontier]
-    degree = incoming.start[frontier + 1] - start
-    target = np.repeat(frontier, degree)
-    # Positions of the frontier's edges: each run counts up from its start.
-    offset = np.cumsum(degree) - degree
-    at = np.arange(len(target)) + np.repeat(start - offset, degree)
-    if hidden is not None:
-        kept = hidden.kept(relation, incoming.source[at], target)
-        if kept is not None:
-            at, target = at[kept], target[kept]
-    if count >= 0:
-        chosen = _smallest(target, _mixed(incoming.edge[at], salt), count)
-        at, target = at[chosen], target[chosen]
-    return incoming.source[at], target, incoming.edge[at]
-
-
-def _smallest(target: Ints, key: NDArray[np.uint64], count: int) -> Ints:
-    """Indices, ascending, of the `count` smallest keys of every run of equal targets."""
-    if not len(target):
-        return np.empty(0, dtype=np.int64)
-    first = np.flatnonzero(np.r_[True, target[1:] != target[:-1]])
-    length = np.diff(np.r_[first, len(target)])
-    if length.max() <= count:
-        return np.arange(len(target))
-    run = np.repeat(np.arange(len(first)), length)
-    order = np.lexsort((key, run))
-    rank = np.arange(len(target)) - np.repeat(first, length)
-    return np.sort(order[rank < count])
-
-
-def _mixed(edge: Ints, salt: int) -> NDArray[np.uint64]:
-    """Hash of edge numbers, uniform over 64 bits (splitmix64's finaliser; Steele et al. 2014)."""
-    z = edge.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(salt)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
 
 
 def _first_seen(nodes: Ints) -> Ints:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,10 +10,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from naics_graph.geometry import lorentz
-from naics_graph.refine.graph import CLASSIFIED_AS, ENTRY, EXCLUDES, HAS_CHILD, INDUSTRY
+from naics_graph.refine.draw import Polynomial
+from naics_graph.refine.graph import (
+    CLASSIFIED_AS,
+    ENTRY,
+    EXCLUDES,
+    HAS_CHILD,
+    INDUSTRY,
+    relations,
+)
 from naics_graph.store.contract import GraphExport, Relation
-from naics_graph.taxonomy.model import Industry, Taxonomy
+from naics_graph.taxonomy.model import Exclusion, IndexEntry, Industry, Role, Taxonomy
 from naics_graph.taxonomy.tree import Tree
+
+Edge = tuple[Relation, int, int]
 
 
 def small_tree(branching: Sequence[int] = (2, 2, 2, 2, 2)) -> Tree:
@@ -30,6 +40,41 @@ def small_tree(branching: Sequence[int] = (2, 2, 2, 2, 2)) -> Tree:
         above = below
     industries.sort(key=lambda industry: industry.code)
     return Tree.of(Taxonomy("2022", tuple(industries)))
+
+
+def wide_taxonomy(seed: int = 0) -> Taxonomy:
+    """A taxonomy to load: 86 codes, entries in no order of keys, thirty under the first leaf, every
+    fifth evaluated; exclusions of which some come twice.
+    """
+    codes = small_tree((2, 3, 2, 2, 2)).codes
+    draw = np.random.default_rng(seed)
+    leaves = [code for code in codes if len(code) == 6][:-1]
+    places = [leaves[0]] * 30 + [leaves[int(i)] for i in draw.integers(1, len(leaves), 170)]
+    entries = tuple(
+        IndexEntry(
+            f"2022:entry:{number:03d}",
+            f"Phrase {number}",
+            places[number],
+            role=Role.VALIDATION if number % 5 == 4 else Role.TRAINING,
+        )
+        for number in draw.permutation(len(places)).tolist()
+    )
+    pairs = [(codes[a], codes[b]) for a, b in draw.integers(0, len(codes), (60, 2)) if a != b]
+    exclusions = tuple(
+        Exclusion(a, b, f"Clause {i}--see {b}.", f"Clause {i}")
+        for i, (a, b) in enumerate(pairs + pairs[:9])
+    )
+    texts: dict[str, list[str]] = {}
+    for exclusion in exclusions:
+        texts.setdefault(exclusion.source, []).append(exclusion.text)
+    industries = tuple(
+        Industry(c, f"Industry {c}", parent_of(c), excluded=tuple(texts.get(c, ()))) for c in codes
+    )
+    return Taxonomy("2022", industries, exclusions, entries)
+
+
+def parent_of(code: str) -> str | None:
+    return code[:-1] if len(code) > 2 else None
 
 
 def small_graph(
@@ -78,6 +123,48 @@ def graph_points(
         INDUSTRY: random_points(len(graph.codes), dim, curvature, seed=seed),
         ENTRY: random_points(len(graph.entries), dim, curvature, seed=seed + 1),
     }
+
+
+def sampled(
+    graph: GraphExport,
+    seed_type: str,
+    seeds: Sequence[int],
+    fan_out: Sequence[int],
+    draws: Mapping[str, Polynomial],
+    hidden: Container[Edge] = (),
+) -> tuple[dict[str, list[int]], dict[Relation, list[tuple[int, int]]]]:
+    """Nodes by type and edges by relation that a sampler must draw, in order: plain loops over
+    Python's integers.
+    """
+    place = {INDUSTRY: graph.code_place.tolist(), ENTRY: graph.entry_place.tolist()}
+    edges = {r: pairs.T.tolist() for r, pairs in relations(graph).items()}
+    nodes: dict[str, list[int]] = {INDUSTRY: [], ENTRY: []}
+    nodes[seed_type] += dict.fromkeys(seeds)
+    found: dict[Relation, list[tuple[int, int]]] = {relation: [] for relation in edges}
+    frontier = {t: list(known) for t, known in nodes.items()}
+    for count in fan_out:
+        heard: dict[str, set[int]] = {INDUSTRY: set(), ENTRY: set()}
+        for (speaker, name, listener), pairs in edges.items():
+            relation = (speaker, name, listener)
+            for t in frontier[listener]:
+                keyed = []
+                for s, to in pairs:
+                    if to == t and (relation, s, t) not in hidden:
+                        keyed.append((key_of(place[speaker][s], place[listener][t], draws[name]), s))
+                kept = sorted(keyed)[: len(keyed) if count < 0 else count]
+                chosen = sorted((s for _, s in kept), key=place[speaker].__getitem__)
+                found[relation] += [(s, t) for s in chosen]
+                heard[speaker] |= set(chosen)
+        for node_type, new in heard.items():
+            frontier[node_type] = sorted(new - set(nodes[node_type]))
+            nodes[node_type] += frontier[node_type]
+    return nodes, found
+
+
+def key_of(s: int, t: int, by: Polynomial) -> tuple[int, int]:
+    """What the draw orders edges by: a cubic of the edge over the field of 2^31 - 1, then place."""
+    x = s + by.r * t
+    return ((by.c3 * x**3 + by.c2 * x**2 + by.c1 * x + by.c0) % (2**31 - 1), s)
 
 
 def reachable(

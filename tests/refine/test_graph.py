@@ -62,7 +62,7 @@ def test_parallel_exclusions_are_one_edge() -> None:
 def test_a_graph_without_entries_or_exclusions_has_empty_relations() -> None:
     none = np.empty((2, 0), dtype=np.int64)
     edges = {HAS_CHILD: GRAPH.edges[HAS_CHILD], EXCLUDES: none, CLASSIFIED_AS: none}
-    bare = dataclasses.replace(GRAPH, entries=(), edges=edges)
+    bare = dataclasses.replace(GRAPH, entries=(), entry_place=none[0], edges=edges)
     source, start, _ = ExportedGraph(bare).csc()
     assert source[CLASSIFIED_AS].shape == (0,)
     assert start[CLASSIFIED_AS].tolist() == [0] * (len(TREE.codes) + 1)
@@ -117,8 +117,43 @@ def test_the_feature_store_puts_gets_updates_and_removes() -> None:
     assert not features.put_tensor(torch.zeros(2, 3), ENTRY, "x", rows)
     assert [attr.group_name for attr in features.get_all_tensor_attrs()] == [INDUSTRY]
     assert features.remove_tensor(TensorAttr(INDUSTRY, "x", None))
-    assert features.get_tensor(INDUSTRY, "x", None) is None
+    with pytest.raises(KeyError):
+        features.get_tensor(INDUSTRY, "x", None)
     assert not features.remove_tensor(TensorAttr(INDUSTRY, "x", None))
+
+
+def test_the_feature_store_passes_the_checks_of_pyg() -> None:
+    """What PyG's own suite asks of a feature store, of ours: indices, views, deletion."""
+    features, tensor = PointFeatures({}), torch.arange(9.0).reshape(3, 3)
+    rows = torch.tensor([2, 0, 1])
+    attr = TensorAttr("codes", "x", rows)
+    assert features.put_tensor(tensor, attr)
+    assert torch.equal(features.get_tensor(attr), tensor)
+    assert torch.equal(features.get_tensor("codes", "x", torch.tensor([0, 2])), tensor[[1, 0]])
+    for found in (
+        features["codes", "x", :],
+        features["codes", "x", None],
+        features["codes"]["x"][:],
+        features["codes"].x[:],
+        features.view().codes.x[:],
+    ):
+        assert torch.equal(found[rows], tensor)
+    assert features["codes"] == features.view(TensorAttr(group_name="codes"))
+    assert features.view(group_name="codes", attr_name="x") == features["codes"].x
+    with pytest.raises(AttributeError):
+        _ = features.view(group_name="codes", index=None).x.y
+    several = features.multi_get_tensor([attr, TensorAttr("codes", "x", rows[:1])])
+    assert [len(t) for t in several] == [3, 1]
+    assert features.update_tensor(torch.zeros(3, 3), "codes", "x", None)
+    assert not features["codes", "x", :].any()
+    del features["codes", "x", rows]
+    with pytest.raises(KeyError):
+        _ = features["codes", "x", rows]
+    features["codes"] = tensor
+    assert torch.equal(features["codes"](), tensor)
+    del features["codes"]
+    with pytest.raises(KeyError):
+        _ = features["codes"]()
 
 
 def test_the_backends_survive_pickling() -> None:
