@@ -310,6 +310,7 @@ class _Stages:
             tree=self.tree,
             curvature=self.config.contrast.curvature,
             without=(lambda rows: self._codes_without(asked[rows])) if hidden_anew else None,
+            store=self.store,
         )
         network = train_refinement(
             inputs,

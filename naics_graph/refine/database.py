@@ -110,10 +110,10 @@ class DatabaseGraph(GraphStore):  # type: ignore[misc]
         return np.where(place < len(known), known[inside], -1)
 
     def _put_edge_index(self, edge_index: Any, edge_attr: EdgeAttr) -> bool:
-        return False
+        raise NotImplementedError("edges of the database change by `load` alone")
 
     def _remove_edge_index(self, edge_attr: EdgeAttr) -> bool:
-        return False
+        raise NotImplementedError("edges of the database change by `load` alone")
 
     def _get_edge_index(self, edge_attr: EdgeAttr) -> tuple[Tensor, Tensor] | None:
         known = {a.edge_type: a for a in self.get_all_edge_attrs()}.get(edge_attr.edge_type)
@@ -155,13 +155,13 @@ class DatabaseFeatures(FeatureStore):  # type: ignore[misc]
         self._size = (len(graph.nodes.codes), found[0].dims + 1)
 
     def _put_tensor(self, tensor: Tensor, attr: TensorAttr) -> bool:
-        return False
+        raise NotImplementedError("points of the database change by `publish` alone")
 
     def _remove_tensor(self, attr: TensorAttr) -> bool:
-        return False
+        raise NotImplementedError("points of the database change by `publish` alone")
 
     def _get_tensor(self, attr: TensorAttr) -> Tensor:
-        if (attr.group_name, attr.attr_name) != (INDUSTRY, "x"):
+        if not self._has(attr):
             raise KeyError(f"{attr} is not in the database, which has 'x' of {INDUSTRY!r}")
         codes = self._graph.nodes.codes
         rows = torch.arange(len(codes))
@@ -176,8 +176,12 @@ class DatabaseFeatures(FeatureStore):  # type: ignore[misc]
         values = np.array([points[key] for key in keys], dtype=np.float64)
         return torch.from_numpy(values.reshape(-1, self._size[1]))[where]
 
-    def _get_tensor_size(self, attr: TensorAttr) -> tuple[int, ...]:
-        return self._size
+    def _get_tensor_size(self, attr: TensorAttr) -> tuple[int, ...] | None:
+        return self._size if self._has(attr) else None
+
+    @staticmethod
+    def _has(attr: TensorAttr) -> bool:
+        return (attr.group_name, attr.attr_name) == (INDUSTRY, "x")
 
     def get_all_tensor_attrs(self) -> list[TensorAttr]:
         """The points of codes."""
@@ -254,9 +258,7 @@ class DatabaseSampler(NeighbourSampler):
         self, relation: Relation, frontier: Ints, found: list[tuple[Ints, Ints]]
     ) -> Drawn:
         none = np.empty(0, dtype=np.int64)
-        source, target = (
-            np.concatenate([none, *column]) for column in zip(*found, strict=True)
-        )
+        source, target = (np.concatenate([none, *column]) for column in zip(*found, strict=True))
         rank = np.empty(self.counts[relation[2]], dtype=np.int64)
         rank[frontier] = np.arange(len(frontier))
         order = np.lexsort((self.graph.place[relation[0]][source], rank[target]))

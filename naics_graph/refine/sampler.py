@@ -23,6 +23,7 @@ from naics_graph.refine.graph import (
     CLASSIFIED_AS,
     ENTRY,
     EXCLUDES,
+    HAS_CHILD,
     INDUSTRY,
     ExportedGraph,
     reverse,
@@ -60,9 +61,7 @@ class Hidden:
 
     def touches(self, relation: Relation) -> bool:
         """Whether edges of this relation may be hidden."""
-        return relation[1].removeprefix("rev_") != HAS_CHILD[1] and bool(
-            len(self.pair) or self.entry.any()
-        )
+        return relation not in (HAS_CHILD, reverse(HAS_CHILD))
 
     def kept(self, relation: Relation, source: Ints, target: Ints) -> Mask | None:
         """(e,) bool of the edges to keep; None for all."""
@@ -281,7 +280,9 @@ class _Batch:
             col=col,
             edge=edge,
             num_sampled_nodes={t: [len(h) for h in hops] for t, hops in self.hops.items()},
-            num_sampled_edges={r: [len(p.source) for p in parts] for r, parts in self.edges.items()},
+            num_sampled_edges={
+                r: [len(p.source) for p in parts] for r, parts in self.edges.items()
+            },
             metadata=metadata,
         )
 

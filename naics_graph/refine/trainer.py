@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -18,7 +18,14 @@ from naics_graph.contrast.optimisation import (
     set_rate,
 )
 from naics_graph.geometry import lorentz
-from naics_graph.refine.graph import ENTRY, INDUSTRY, ExportedGraph, PointFeatures
+from naics_graph.refine.database import DatabaseGraph, DatabaseSampler
+from naics_graph.refine.graph import (
+    ENTRY,
+    INDUSTRY,
+    ExportedGraph,
+    PointFeatures,
+    require_current,
+)
 from naics_graph.refine.network import HGCNConfig, RefineNetwork
 from naics_graph.refine.objective import (
     RefineObjective,
@@ -28,7 +35,7 @@ from naics_graph.refine.objective import (
 from naics_graph.refine.pyg import HeteroData, NodeLoader
 from naics_graph.refine.sampler import LeaveOneOut, SubgraphSampler
 from naics_graph.runs import Run, tensors_below
-from naics_graph.store.contract import GraphExport, Progress
+from naics_graph.store.contract import GraphExport, GraphStore, Progress
 from naics_graph.taxonomy.tree import Tree
 
 STAGE = "refine"
@@ -41,8 +48,10 @@ Validate = Callable[[Tensor, Callable[[Tensor], Tensor]], Mapping[str, float]]
 class RefineConfig:
     """Optimisation of stage 4.
 
-    fan_out: neighbours per relation and hop, one number per layer, -1 for all. learning_rate: peak
-    of one cycle, Adam; gate_rate: the same for gates, sharpness and temperature. blend: share of
+    fan_out: neighbours per relation and hop, one number per layer, -1 for all. sampler: where
+    neighbours are drawn, the same ones either way: `cached` in memory, `database` in Cypher, many
+    times slower and for graphs whose edges do not fit in memory. learning_rate: peak of one cycle,
+    Adam; gate_rate: the same for gates, sharpness and temperature. blend: share of
     another query mixed into every query, in tangent space: stage 3 has learned these texts by heart
     and finds nearly all of them, blended ones are as hard to find as new texts are.
     validate_every: epochs between measurements, 0 for the last only.
@@ -51,6 +60,7 @@ class RefineConfig:
     network: HGCNConfig = field(default_factory=HGCNConfig)
     objective: RefineObjectiveConfig = field(default_factory=RefineObjectiveConfig)
     fan_out: tuple[int, ...] = (10,)
+    sampler: Literal["cached", "database"] = "cached"
     epochs: int = 4
     batch_size: int = 512
     learning_rate: float = 5e-4
@@ -87,7 +97,8 @@ class RefineInputs:
     query's own entry, or -1. query_exclusion: (q, 2) code positions of the exclusion its clause was
     taken from, or -1. curvature: c > 0. without: given query rows (b,), the points of all codes
     (n, d+1) with the texts of these queries hidden from every channel; None where no query stands
-    in a channel.
+    in a channel. store: the database the graph was exported from; the `database` sampler needs it,
+    and every epoch checks that it still holds that graph.
     """
 
     graph: GraphExport
@@ -100,6 +111,7 @@ class RefineInputs:
     tree: Tree
     curvature: float
     without: Callable[[Tensor], Tensor] | None = None
+    store: GraphStore | None = None
 
     def __post_init__(self) -> None:
         """Refuse rows that do not belong together."""
@@ -142,6 +154,7 @@ def train_refinement(
 
     Raises:
         DivergedError: a loss part or the gradient is not finite.
+        DatabaseError: the vintage was loaded anew since the export.
     """
     return _Trainer(inputs, config, run, seed, validate).train(progress)
 
@@ -152,26 +165,34 @@ def subgraph_batches(inputs: RefineInputs, config: RefineConfig, seed: int) -> N
     `batch["industry"].input_id` are the rows of its queries, `n_id` the codes and entries in it; a
     batch lacks the entries and exclusions its queries came from.
     """
-    graph = ExportedGraph(inputs.graph)
+    graph, sampler = _backend(inputs, config)
     features = PointFeatures({INDUSTRY: inputs.code_points, ENTRY: inputs.entry_points})
     depth = torch.from_numpy(inputs.tree.depth)
     features.put_tensor(depth, group_name=INDUSTRY, attr_name="depth", index=None)
-    sampler = SubgraphSampler(
-        graph,
-        config.fan_out,
-        seed=seed,
-        context=torch.arange(len(inputs.code_points)),
-        leave_out=LeaveOneOut(inputs.query_entry, inputs.query_exclusion),
-    )
     return NodeLoader(
         (features, graph),
-        sampler,
+        sampler(
+            graph,
+            config.fan_out,
+            seed=seed,
+            context=torch.arange(len(inputs.code_points)),
+            leave_out=LeaveOneOut(inputs.query_entry, inputs.query_exclusion),
+        ),
         input_nodes=(INDUSTRY, inputs.query_code),
         input_id=torch.arange(len(inputs.query_code)),
         batch_size=config.batch_size,
         shuffle=True,
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def _backend(inputs: RefineInputs, config: RefineConfig) -> tuple[Any, type[Any]]:
+    """The graph PyG reads and the class of its sampler."""
+    if config.sampler == "cached":
+        return ExportedGraph(inputs.graph), SubgraphSampler
+    if inputs.store is None:
+        raise ValueError("refine.sampler is database: the inputs must name the store")
+    return DatabaseGraph(inputs.store, inputs.graph), DatabaseSampler
 
 
 class _Trainer:
@@ -207,6 +228,8 @@ class _Trainer:
         return RefineResult(self.network.eval(), self._refined(), tuple(self.history))
 
     def _epoch(self, epoch: int, progress: Progress | None) -> None:
+        if self.inputs.store is not None:
+            require_current(self.inputs.graph, self.inputs.store)
         torch.manual_seed(self._seed(epoch))
         generator = torch.Generator().manual_seed(self._seed(epoch))
         self.network.train()

@@ -72,7 +72,8 @@ class ReadingStore(GraphStore):
 
     def _nodes(self, node: Row) -> GraphNodes:
         codes, entries = (
-            self.run(name, vintage=node["vintage"])[0] for name in ("export_codes", "export_entries")
+            self.run(name, vintage=node["vintage"])[0]
+            for name in ("export_codes", "export_entries")
         )
         return rows_of.graph_nodes(node, codes, entries)
 

@@ -43,7 +43,7 @@ def small_tree(branching: Sequence[int] = (2, 2, 2, 2, 2)) -> Tree:
 
 
 def wide_taxonomy(seed: int = 0) -> Taxonomy:
-    """A taxonomy to load: 86 codes, entries in no order of keys, thirty under the first leaf, every
+    """A taxonomy to load: 92 codes, entries in no order of keys, thirty under the first leaf, every
     fifth evaluated; exclusions of which some come twice.
     """
     codes = small_tree((2, 3, 2, 2, 2)).codes
@@ -150,7 +150,9 @@ def sampled(
                 keyed = []
                 for s, to in pairs:
                     if to == t and (relation, s, t) not in hidden:
-                        keyed.append((key_of(place[speaker][s], place[listener][t], draws[name]), s))
+                        keyed.append(
+                            (key_of(place[speaker][s], place[listener][t], draws[name]), s)
+                        )
                 kept = sorted(keyed)[: len(keyed) if count < 0 else count]
                 chosen = sorted((s for _, s in kept), key=place[speaker].__getitem__)
                 found[relation] += [(s, t) for s in chosen]

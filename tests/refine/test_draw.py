@@ -15,7 +15,9 @@ def draw_of(seed: int) -> Polynomial:
     return polynomial(seed, np.arange(8), "has_child")
 
 
-@pytest.mark.parametrize("by", [draw_of(3), Polynomial(*[PRIME - 1] * 5), Polynomial(0, 0, 1, 0, 0)])
+@pytest.mark.parametrize(
+    "by", [draw_of(3), Polynomial(*[PRIME - 1] * 5), Polynomial(0, 0, 1, 0, 0)]
+)
 def test_keys_are_the_polynomial_in_exact_arithmetic(by: Polynomial) -> None:
     draw = np.random.default_rng(0)
     top = 2**31 - 1

@@ -149,7 +149,7 @@ def test_the_feature_store_passes_the_checks_of_pyg() -> None:
     del features["codes", "x", rows]
     with pytest.raises(KeyError):
         _ = features["codes", "x", rows]
-    features["codes"] = tensor
+    features["codes", None, None] = tensor
     assert torch.equal(features["codes"](), tensor)
     del features["codes"]
     with pytest.raises(KeyError):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from naics_graph.config import load_mapping
 from naics_graph.contrast.optimisation import DivergedError
-from naics_graph.errors import ConfigError
+from naics_graph.errors import ConfigError, DatabaseError
 from naics_graph.geometry import lorentz
 from naics_graph.refine.graph import CLASSIFIED_AS, ENTRY, INDUSTRY
 from naics_graph.refine.network import HGCNConfig, RefineNetwork
@@ -25,7 +25,10 @@ from naics_graph.refine.trainer import (
     train_refinement,
 )
 from naics_graph.runs import Run
-from tests.refine.graphs import random_points, small_graph, small_tree
+from naics_graph.store.open import open_store
+from naics_graph.taxonomy.tree import Tree
+from tests.refine.graphs import graph_points, random_points, small_graph, small_tree, wide_taxonomy
+from tests.store.sample import retitled
 
 TREE = small_tree((2, 2, 1, 1, 2))
 GRAPH = small_graph(TREE, entries_per_leaf=6, exclusions=10)
@@ -205,6 +208,39 @@ def test_codes_are_seen_without_the_texts_asked(tmp_path: Path) -> None:
     assert torch.equal(torch.cat(seen).sort().values, everyone.repeat_interleave(CONFIG.epochs))
     other = dataclasses.replace(given, without=lambda _: tree_points(0.1))
     assert not torch.equal(train(tmp_path / "other", given=other).code_points, plain.code_points)
+
+
+def test_both_samplers_train_the_same_network(tmp_path: Path) -> None:
+    taxonomy = wide_taxonomy()
+    config = dataclasses.replace(CONFIG, network=HGCNConfig(layers=2), fan_out=(3, 2), epochs=2)
+    there = dataclasses.replace(config, sampler="database")
+    with open_store(str(tmp_path / "graph.lbug")) as store:
+        store.load(taxonomy)
+        graph = store.export_graph("2022")
+        points = graph_points(graph, DIM, CURVATURE)
+        count = len(graph.entries)
+        given = RefineInputs(
+            graph=graph,
+            code_points=points[INDUSTRY],
+            entry_points=points[ENTRY],
+            query_points=points[ENTRY],
+            query_code=torch.from_numpy(graph.edges[CLASSIFIED_AS][1]),
+            query_entry=torch.arange(count),
+            query_exclusion=torch.full((count, 2), -1),
+            tree=Tree.of(taxonomy),
+            curvature=CURVATURE,
+            store=store,
+        )
+        cached = train(tmp_path / "cached", config, given=given)
+        database = train(tmp_path / "database", there, given=given)
+        assert database.history == cached.history
+        assert torch.equal(database.code_points, cached.code_points)
+        store.load(retitled(taxonomy, "11", "Renamed"))
+        for name, other in (("changed", config), ("changed-there", there)):
+            with pytest.raises(DatabaseError, match="changed since it was exported"):
+                train(tmp_path / name, other, given=given)
+    with pytest.raises(ValueError, match="must name the store"):
+        train(tmp_path / "none", there)
 
 
 def test_blending_makes_queries_harder(tmp_path: Path) -> None:
