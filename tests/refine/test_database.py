@@ -1,0 +1,270 @@
+"""Subgraphs drawn in Cypher on both databases against the cached ones and plain loops."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+
+from naics_graph.errors import DatabaseError
+from naics_graph.pipeline import without_entries
+from naics_graph.refine.database import DatabaseFeatures, DatabaseGraph, DatabaseSampler
+from naics_graph.refine.draw import polynomial
+from naics_graph.refine.graph import (
+    CLASSIFIED_AS,
+    ENTRY,
+    EXCLUDES,
+    HAS_CHILD,
+    INDUSTRY,
+    ExportedGraph,
+    PointFeatures,
+    relations,
+    reverse,
+)
+from naics_graph.refine.pyg import HeteroData, HeteroSamplerOutput, NodeLoader, NodeSamplerInput
+from naics_graph.refine.sampler import LeaveOneOut, NeighbourSampler, SubgraphSampler
+from naics_graph.store.contract import GraphExport, GraphStore
+from naics_graph.store.open import open_store
+from tests.refine.graphs import Edge, sampled, wide_taxonomy
+from tests.store.sample import retitled, sample_set
+
+TAXONOMY = wide_taxonomy()
+
+
+class Loaded(NamedTuple):
+    """A database with `wide_taxonomy`, and its export."""
+
+    store: GraphStore
+    graph: GraphExport
+
+
+@pytest.fixture(params=["ladybug", pytest.param("neo4j", marks=pytest.mark.neo4j)])
+def loaded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Loaded]:
+    if request.param == "neo4j":
+        store: GraphStore = request.getfixturevalue("neo4j_store")
+    else:
+        store = open_store(str(tmp_path / "graph.lbug"))
+    with store:
+        store.load(TAXONOMY)
+        yield Loaded(store, store.export_graph("2022"))
+
+
+def draw(
+    sampler: NeighbourSampler, nodes: list[int], node_type: str = INDUSTRY
+) -> HeteroSamplerOutput:
+    ids = torch.arange(len(nodes))
+    return sampler.sample_from_nodes(NodeSamplerInput(ids, torch.tensor(nodes), None, node_type))
+
+
+def contents(output: HeteroSamplerOutput) -> Any:
+    """Everything a sampler gives but the edge numbers, which only an export has."""
+    values = dataclasses.asdict(output) | {"edge": None, "metadata": None}
+    return {
+        name: {k: v.tolist() if isinstance(v, torch.Tensor) else v for k, v in part.items()}
+        for name, part in values.items()
+        if part is not None
+    }
+
+
+def in_numbers(output: HeteroSamplerOutput) -> Any:
+    """Nodes, and edges by the numbers of the whole graph."""
+    nodes = {t: n.tolist() for t, n in output.node.items()}
+    edges = {
+        relation: [
+            (nodes[relation[0]][s], nodes[relation[2]][t])
+            for s, t in zip(row.tolist(), output.col[relation].tolist(), strict=True)
+        ]
+        for relation, row in output.row.items()
+    }
+    return nodes, edges
+
+
+def expected(
+    graph: GraphExport,
+    nodes: list[int],
+    fan_out: list[int],
+    node_type: str = INDUSTRY,
+    *,
+    seed: int = 0,
+    hidden: set[Edge] = frozenset(),  # type: ignore[assignment]
+) -> Any:
+    ids = np.arange(len(nodes))
+    draws = {relation[1]: polynomial(seed, ids, relation[1]) for relation in relations(graph)}
+    return sampled(graph, node_type, nodes, fan_out, draws, hidden)
+
+
+def test_both_samplers_give_the_subgraph_of_plain_loops(loaded: Loaded) -> None:
+    exported, database = ExportedGraph(loaded.graph), DatabaseGraph(*loaded)
+    for fan_out in ([2, 3], [1, 1, 1], [5], [-1, -1], [2, -1], [500, 500]):
+        cached = SubgraphSampler(exported, fan_out, seed=3)
+        there = DatabaseSampler(database, fan_out, seed=3)
+        for node_type, nodes in ((INDUSTRY, [40, 3, 77, 3, 0]), (ENTRY, [100, 0, 7])):
+            found = draw(there, nodes, node_type)
+            assert contents(found) == contents(draw(cached, nodes, node_type))
+            assert in_numbers(found) == expected(loaded.graph, nodes, fan_out, node_type, seed=3)
+
+
+def test_another_seed_or_batch_draws_others(loaded: Loaded) -> None:
+    database = DatabaseGraph(*loaded)
+    leaves = [loaded.graph.codes.index(c) for c in loaded.graph.codes if len(c) == 6]
+    first, again, other = (
+        contents(draw(DatabaseSampler(database, [2, 2], seed=seed), leaves)) for seed in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+def test_leave_one_out_in_the_database(loaded: Loaded) -> None:
+    """Far more hidden than is asked for beyond the fan-out: the draw goes on until it is filled."""
+    graph = loaded.graph
+    leaf = int(np.bincount(graph.edges[CLASSIFIED_AS][1]).argmax())
+    entries = graph.edges[CLASSIFIED_AS][0][graph.edges[CLASSIFIED_AS][1] == leaf].tolist()
+    assert len(entries) == 24
+    pairs = graph.edges[EXCLUDES].T[:4].tolist()
+    own = entries[:20]
+    none = [[-1, -1]] * len(own)
+    leave_out = LeaveOneOut(torch.tensor(own + [-1] * 4), torch.tensor(none + pairs))
+    hidden = {(CLASSIFIED_AS, e, leaf) for e in own} | {
+        (reverse(CLASSIFIED_AS), leaf, e) for e in own
+    }
+    for a, b in pairs:
+        hidden |= {(EXCLUDES, a, b), (reverse(EXCLUDES), b, a)}
+    nodes = [leaf] * 20 + [b for _, b in pairs]
+    options: dict[str, Any] = {"seed": 1, "leave_out": leave_out, "context": torch.arange(92)}
+    for fan_out in ([1, 3], [4, 2], [-1]):
+        found = draw(DatabaseSampler(DatabaseGraph(*loaded), fan_out, **options), nodes)
+        assert contents(found) == contents(
+            draw(SubgraphSampler(ExportedGraph(graph), fan_out, **options), nodes)
+        )
+        ids = np.arange(len(nodes))
+        by = {r[1]: polynomial(1, ids, r[1]) for r in relations(graph)}
+        seeds = nodes + list(range(92))
+        assert in_numbers(found) == sampled(graph, INDUSTRY, seeds, fan_out, by, hidden)
+        assert not set(own) & set(found.node[ENTRY].tolist())
+
+
+def test_entries_that_are_not_of_the_graph_are_not_drawn(loaded: Loaded) -> None:
+    fewer = without_entries(loaded.graph, set(loaded.graph.entries[::3]))
+    database = DatabaseGraph(loaded.store, fewer)
+    nodes = list(range(92))
+    for fan_out in ([2, 2], [-1]):
+        found = draw(DatabaseSampler(database, fan_out, seed=0), nodes)
+        assert in_numbers(found) == expected(fewer, nodes, fan_out)
+    row, column = database.get_edge_index(database.get_all_edge_attrs()[4])
+    assert np.array_equal(torch.stack([row, column]), fewer.edges[CLASSIFIED_AS])
+
+
+def test_the_graph_in_the_database_is_pygs_graph_store(loaded: Loaded) -> None:
+    exported, database = ExportedGraph(loaded.graph), DatabaseGraph(*loaded)
+    assert database.get_all_edge_attrs() == exported.get_all_edge_attrs()
+    for layout in ("coo", "csr", "csc"):
+        expected, found = (getattr(graph, layout)() for graph in (exported, database))
+        for part, other in zip(expected[:2], found[:2], strict=True):
+            assert part.keys() == other.keys()
+            assert all(torch.equal(part[relation], other[relation]) for relation in part)
+    attr = database.get_all_edge_attrs()[0]
+    edge = (torch.tensor([0]), torch.tensor([1]))
+    for change in (
+        lambda: database.put_edge_index(edge, attr),
+        lambda: database.remove_edge_index(attr),
+    ):
+        with pytest.raises(NotImplementedError, match="by `load` alone"):
+            change()
+    for unknown in ({"edge_type": HAS_CHILD, "layout": "csc"}, {"edge_type": ("a", "b", "c")}):
+        with pytest.raises(KeyError):
+            database.get_edge_index(**{"layout": "coo", "size": (92, 92), **unknown})
+
+
+def test_nodes_can_be_read_without_edges(loaded: Loaded) -> None:
+    nodes = loaded.store.graph_nodes("2022")
+    for field in dataclasses.fields(nodes):
+        assert np.array_equal(getattr(nodes, field.name), getattr(loaded.graph, field.name))
+    seeds = [0, 50]
+    found = draw(DatabaseSampler(DatabaseGraph(loaded.store, nodes), [3, 3], seed=0), seeds)
+    assert in_numbers(found) == expected(loaded.graph, seeds, [3, 3])
+
+
+def test_a_database_that_changed_is_noticed_by_the_next_batch(loaded: Loaded) -> None:
+    database = DatabaseGraph(*loaded)
+    sampler = DatabaseSampler(database, [2], seed=0)
+    draw(sampler, [0])
+    loaded.store.load(retitled(TAXONOMY, "11", "Renamed"))
+    with pytest.raises(DatabaseError, match="changed since it was exported"):
+        draw(sampler, [0])
+    with pytest.raises(DatabaseError, match="changed since it was exported"):
+        database.get_edge_index(database.get_all_edge_attrs()[0])
+
+
+def test_points_are_read_from_the_active_set(loaded: Loaded) -> None:
+    info, rows = sample_set(TAXONOMY, "points", dims=5)
+    loaded.store.publish(info, rows)
+    database = DatabaseGraph(*loaded)
+    features = DatabaseFeatures(database, "points")
+    codes, points = loaded.store.read_set("points")
+    assert tuple(codes) == loaded.graph.codes
+    expected = torch.from_numpy(points)
+    assert torch.equal(features[INDUSTRY, "x", None], expected)
+    assert torch.equal(features[INDUSTRY, "x", 3:7], expected[3:7])
+    index = torch.tensor([9, 2, 9, 0])
+    assert torch.equal(features[INDUSTRY, "x", index], expected[index])
+    assert features.get_tensor_size(group_name=INDUSTRY, attr_name="x") == (92, 6)
+    assert features.get_tensor_size(group_name=ENTRY, attr_name="x", index=None) is None
+    with pytest.raises(NotImplementedError, match="by `publish` alone"):
+        features.put_tensor(expected, INDUSTRY, "x", None)
+    with pytest.raises(NotImplementedError, match="by `publish` alone"):
+        features.remove_tensor(INDUSTRY, "x", None)
+    with pytest.raises(KeyError, match="not in the database"):
+        features.get_tensor(ENTRY, "x", None)
+    sampler = DatabaseSampler(database, [2, 2], seed=0)
+    batch = NodeLoader((features, database), sampler, input_nodes=INDUSTRY)(torch.tensor([5, 8]))
+    assert torch.equal(batch[INDUSTRY].x, expected[batch[INDUSTRY].n_id])
+    with pytest.raises(DatabaseError, match="there is no embedding set"):
+        DatabaseFeatures(database, "other")
+
+
+def test_copies_in_other_processes_draw_the_same_and_carry_no_password(
+    loaded: Loaded, request: pytest.FixtureRequest
+) -> None:
+    """One worker forked, and one pickle opened here, against this process's own."""
+    exported, database = ExportedGraph(loaded.graph), DatabaseGraph(*loaded)
+    features = PointFeatures({INDUSTRY: torch.arange(92.0)[:, None]})
+    for graph, sampler in (
+        (exported, SubgraphSampler(exported, [2, 2], seed=5)),
+        (database, DatabaseSampler(database, [2, 2], seed=5)),
+    ):
+        backends = (features, graph)
+        packed = pickle.dumps((backends, sampler))
+        if loaded.store.dialect == "neo4j":
+            password = request.getfixturevalue("neo4j_server").password
+            assert len(password) >= 8
+            assert password.encode() not in packed
+        *here, opened = pickle.loads(packed)
+        options: dict[str, Any] = {"input_nodes": INDUSTRY, "batch_size": 30}
+        own = [_shown(b) for b in NodeLoader(backends, sampler, **options)]
+        copied = [_shown(b) for b in NodeLoader(here[0], opened, **options)]
+        worked = [_shown(b) for b in NodeLoader(backends, sampler, num_workers=1, **options)]
+        assert own == copied == worked
+        if isinstance(opened, DatabaseSampler):
+            opened.graph.store.close()
+        # The parent's own connection outlives its workers.
+        assert _shown(next(iter(NodeLoader(backends, sampler, **options)))) == own[0]
+
+
+def _shown(batch: HeteroData) -> Any:
+    return (
+        {t: batch[t].n_id.tolist() for t in batch.node_types},
+        {r: batch[r].edge_index.tolist() for r in batch.edge_types},
+        batch[INDUSTRY].x.tolist(),
+    )
+
+
+def test_a_copy_of_the_graph_shares_the_store_of_its_process(loaded: Loaded) -> None:
+    database = DatabaseGraph(*loaded)
+    assert database.store is loaded.store
+    assert copy.copy(database).store is loaded.store
