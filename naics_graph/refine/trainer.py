@@ -141,6 +141,7 @@ def train_refinement(
     seed: int = 0,
     validate: Validate | None = None,
     progress: Progress | None = None,
+    network: RefineNetwork | None = None,
 ) -> RefineResult:
     """Train to the last epoch, from the run's latest checkpoint of this stage if it has one.
 
@@ -151,12 +152,14 @@ def train_refinement(
         seed: of initial weights, order of the queries, neighbours, dropout and anchors.
         validate: measured every `validate_every` epochs and after the last.
         progress: called after every step.
+        network: to train in place of a new one of `config.network`: a control that maps codes and
+            queries by other means.
 
     Raises:
         DivergedError: a loss part or the gradient is not finite.
         DatabaseError: the vintage was loaded anew since the export.
     """
-    return _Trainer(inputs, config, run, seed, validate).train(progress)
+    return _Trainer(inputs, config, run, seed, validate, network).train(progress)
 
 
 def subgraph_batches(inputs: RefineInputs, config: RefineConfig, seed: int) -> NodeLoader:
@@ -205,13 +208,14 @@ class _Trainer:
         run: Run,
         seed: int,
         validate: Validate | None,
+        network: RefineNetwork | None,
     ) -> None:
         self.inputs, self.config, self.run, self.seed = inputs, config, run, seed
         self.validate = validate
         dim = inputs.code_points.shape[1] - 1
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.network = RefineNetwork(config.network, dim, inputs.curvature)
+            self.network = network or RefineNetwork(config.network, dim, inputs.curvature)
         radius = lorentz.radius(inputs.code_points, inputs.curvature)
         step = fitted_radius_step(radius, torch.from_numpy(inputs.tree.depth))
         self.objective = RefineObjective(config.objective, inputs.tree, inputs.curvature, step)
@@ -317,8 +321,9 @@ class _Trainer:
 def _groups(
     network: RefineNetwork, objective: RefineObjective, config: RefineConfig
 ) -> list[dict[str, Any]]:
-    scalars = [p for name, p in network.named_parameters() if name.endswith(("gate", "sharpness"))]
-    maps = [p for name, p in network.named_parameters() if name.endswith(("weight", "bias"))]
+    named = dict(network.named_parameters())
+    scalars = [p for name, p in named.items() if name.endswith(("gate", "sharpness"))]
+    maps = [p for name, p in named.items() if not name.endswith(("gate", "sharpness"))]
     return [
         {"params": maps, "lr": config.learning_rate},
         {"params": [*scalars, *objective.parameters()], "lr": config.gate_rate},
