@@ -93,14 +93,16 @@ def test_without_patience_only_steps_count() -> None:
 
 
 def test_the_state_goes_through_json_and_back() -> None:
-    curriculum = Curriculum(ON, steps=100)
-    curriculum.before(20)
-    curriculum.after_epoch(40, 20, 0.1 + 0.2)
-    other = Curriculum(ON, steps=100)
+    config = CurriculumConfig(enabled=True, patience=2)
+    curriculum = Curriculum(config, steps=1000)
+    curriculum.before(200)
+    curriculum.after_epoch(220, 200, 0.1 + 0.2)
+    curriculum.after_epoch(240, 220, 0.1 + 0.2)
+    other = Curriculum(config, steps=1000)
     other.restore(json.loads(json.dumps(curriculum.state())))
-    assert other.state() == curriculum.state()
+    assert (other.place, other.since, other.stalled, other.last_loss) == (1, 200, 1, 0.1 + 0.2)
     for one in (curriculum, other):
-        assert one.after_epoch(60, 40, 0.3)
+        assert one.after_epoch(260, 240, 0.3), "the second epoch in a row without a gain"
     assert other.state() == curriculum.state()
 
 

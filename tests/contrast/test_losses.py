@@ -182,3 +182,6 @@ def test_a_row_without_negatives_counts_as_nothing_and_leaves_no_nan() -> None:
         assert torch.isfinite(slope).all()
         assert slope[0].abs().sum() > 0
         assert slope[1:].abs().sum() == 0
+    alone = match_losses(distance[:1], positive[:1], allowed[:1])
+    for loss, of_one in zip(match_losses(distance, positive, allowed), alone, strict=True):
+        assert float(loss.detach()) == pytest.approx(float(of_one.detach()) / 3, rel=1e-12)
