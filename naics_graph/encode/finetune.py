@@ -183,7 +183,7 @@ class TunedBackbone(nn.Module):
                 rows = rows[count:]
 
 
-def _with_adapters(model: nn.Module, rank: int) -> Any:
+def _with_adapters(model: Any, rank: int) -> Any:
     """The model with a LoRA adapter for each channel, all of them learning."""
     from peft import LoraConfig, get_peft_model
 
@@ -191,11 +191,7 @@ def _with_adapters(model: nn.Module, rank: int) -> Any:
     with warnings.catch_warnings():
         # peft 0.21 asks transformers 5 by a name that goes with version 6.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-        adapted: Any = get_peft_model(
-            model,  # type: ignore[arg-type]
-            shape,
-            adapter_name=CHANNELS[0],
-        )
+        adapted: Any = get_peft_model(model, shape, adapter_name=CHANNELS[0])
         for name in CHANNELS[1:]:
             adapted.add_adapter(name, shape)
     _activate(adapted, CHANNELS[0])

@@ -151,7 +151,8 @@ def _counts(texts: Sequence[str], buckets: int) -> csr_matrix:
 
     if not texts:
         return csr_matrix((0, buckets), dtype=np.float64)
-    counts = hstack([hasher.transform(texts) for hasher in _hashers(buckets)], format="csr")
+    parts = [hasher.transform(texts) for hasher in _hashers(buckets)]
+    counts: csr_matrix = hstack(parts, format="csr")
     counts.sum_duplicates()
     return counts
 
