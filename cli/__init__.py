@@ -30,9 +30,10 @@ BROKEN_PIPE = 141
 
 @dataclass(slots=True)
 class Flags:
-    """The options before the command that `main` needs afterwards."""
+    """The options before the command that `main` needs afterwards, and all the arguments."""
 
     debug: bool = False
+    arguments: tuple[str, ...] = ()
 
 
 app = typer.Typer(
@@ -74,9 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 ok, 1 unexpected, 2 usage, 3 data or config, 4 database, 5 gate failed,
         6 artifact mismatch, 7 partial failure; 130 interrupted, 141 the reader of stdout left.
     """
-    flags = Flags()
+    flags = Flags(arguments=tuple(sys.argv[1:] if arguments is None else arguments))
     try:
-        code = _run(list(sys.argv[1:] if arguments is None else arguments), flags)
+        code = _run(list(flags.arguments), flags)
         sys.stdout.flush()
     except NaicsGraphError as error:
         _say(str(error), error, flags)

@@ -16,6 +16,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress as Bars
 
     from naics_graph.store.contract import Progress
 
@@ -71,8 +72,34 @@ def progress(*, quiet: bool = False) -> Iterator[Progress | None]:
         yield _lines(console)
 
 
+class _Bars:
+    """A `DetailedProgress`: one bar an operation, its figures behind it."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._tasks: dict[str, Any] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        self._bars.update(self._task(what), completed=done, total=total or None)
+
+    def detail(self, what: str, values: Mapping[str, float]) -> None:
+        figures = "  ".join(f"{name} {value:.3g}" for name, value in values.items())
+        self._bars.update(self._task(what), figures=figures)
+
+    def _task(self, what: str) -> Any:
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=None, figures="")
+        return self._tasks[what]
+
+
 def _bars(console: Console) -> Iterator[Progress]:
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as Bars
 
     columns = (
@@ -80,16 +107,12 @@ def _bars(console: Console) -> Iterator[Progress]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("left", markup=False),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}", markup=False),
     )
     with Bars(*columns, console=console, transient=True) as bars:
-        tasks: dict[str, Any] = {}
-
-        def report(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=None)
-            bars.update(tasks[what], completed=done, total=total or None)
-
-        yield report
+        yield _Bars(bars)
 
 
 def _lines(console: Console) -> Progress:

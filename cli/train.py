@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 def train(
+    context: typer.Context,
     vintage: VintageOption = None,
     config: Annotated[
         Path | None,
@@ -57,11 +58,32 @@ def train(
             show_default=False,
         ),
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes",
+            metavar="N",
+            help="Share the steps of stage 3 among N processes on the CPU.",
+            show_default=False,
+        ),
+    ] = None,
+    gpus: Annotated[
+        int | None,
+        typer.Option(
+            "--gpus",
+            metavar="N",
+            help="The same on N GPUs of this machine, one process each.",
+            show_default=False,
+        ),
+    ] = None,
     database: DatabaseOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Train on the loaded vintage and publish the embeddings as the active set."""
+    """Train on the loaded vintage and publish the embeddings as the active set.
+
+    On several machines: torchrun --nnodes … --nproc-per-node N -m naics_graph.cli train …
+    """
     from naics_graph import connect
     from naics_graph.config import load_config
     from naics_graph.errors import UsageError
@@ -73,19 +95,57 @@ def train(
             where="train",
             do="leave them out: a resumed run keeps its name and its own settings",
         )
+    count = _processes(processes, gpus)
     resolved = None if resume else load_config(TrainConfig, config, overrides or ())
-    with connect(database) as handle, progress(quiet=quiet) as report_progress:
+    from naics_graph import distributed
+
+    if count > 1 and not distributed.is_launched():
+        from naics_graph.launch import launch
+
+        raise typer.Exit(launch(context.obj.arguments, count))
+    kind: Literal["cpu", "cuda"] | None = "cuda" if gpus else "cpu" if processes else None
+    with (
+        distributed.start(kind) as world,
+        connect(database) as handle,
+        progress(quiet=quiet or not world.is_main) as report_progress,
+    ):
         report = handle.train(
             resolved,
             vintage=vintage,
             run=resume or run,
             resume=resume is not None,
             progress=report_progress,
+            world=world,
         )
+    if not world.is_main:
+        return
     if as_json:
         print_json(train_json(report))
     else:
         print_report(report, quiet=quiet)
+
+
+def _processes(processes: int | None, gpus: int | None) -> int:
+    """How many processes are asked for; GPUs that are not there are refused before any starts."""
+    from naics_graph.errors import UsageError
+
+    if processes is not None and gpus is not None:
+        raise UsageError(
+            "--processes came with --gpus",
+            where="train",
+            do="give --gpus N to train on GPUs, --processes N to train on the CPU",
+        )
+    count = gpus if processes is None else processes
+    if count is None:
+        return 1
+    if count < 1:
+        flag = "--gpus" if processes is None else "--processes"
+        raise UsageError(f"{flag} is {count}", where="train", do="give a number of at least 1")
+    if gpus is not None:
+        from naics_graph.distributed import require_gpus
+
+        require_gpus(gpus)
+    return count
 
 
 def train_json(report: TrainReport) -> dict[str, Any]:

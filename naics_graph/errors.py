@@ -68,3 +68,11 @@ class PartialFailureError(NaicsGraphError):
     """Some of many items failed; the others were done."""
 
     exit_code = 7
+
+
+class OutOfMemoryError(ConfigError):
+    """The settings ask for more memory than this machine, or its GPU, has."""
+
+
+class PeerLostError(NaicsGraphError):
+    """Another process of the same training ended; what is wrong is in its message."""

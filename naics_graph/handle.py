@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from naics_graph.distributed import World
     from naics_graph.evaluate.report import EvaluationReport
     from naics_graph.pipeline import TrainConfig, TrainReport
     from naics_graph.search.results import SearchResult, SimilarResult
@@ -182,6 +183,7 @@ class Handle:
         run: str | None = None,
         resume: bool = False,
         progress: Progress | None = None,
+        world: World | None = None,
     ) -> TrainReport:
         """Train the four stages on a loaded vintage and publish the result as the active set.
 
@@ -191,15 +193,24 @@ class Handle:
             run: name of the run and of the embedding set; None makes one from vintage and time.
             resume: continue the run `run` from its last checkpoint.
             progress: called as (what, done, total).
+            world: the processes that train together, from `naics_graph.distributed.start`; each
+                calls this, and the first alone opens the database.
 
         Raises:
             DatabaseError: nothing is loaded, or the set cannot be published.
             ArtifactMismatchError: the run to resume was started on other data.
+            OutOfMemoryError: the memory was not enough.
         """
         from naics_graph import pipeline
 
         return pipeline.train(
-            self.writable_store, config, vintage=vintage, run=run, resume=resume, progress=progress
+            self.writable_store if world is None or world.is_main else None,
+            config,
+            vintage=vintage,
+            run=run,
+            resume=resume,
+            progress=progress,
+            world=world,
         )
 
     def search(

@@ -2,6 +2,9 @@
 
 Everything is read from the database that was loaded; everything learned goes to the run's folder
 and, as one embedding set, back to the database.
+
+Of several processes the first alone reads and writes. The others share the steps of stage 3, whose
+data the first hands them; they wait while it encodes, measures, refines and publishes.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from naics_graph.config import dump_config, load_config
 from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.space import CodeSpace
 from naics_graph.contrast.trainer import ContrastConfig, ContrastTrainer
+from naics_graph.distributed import World
 from naics_graph.encode.backbone import BackboneConfig, load_backbone
 from naics_graph.encode.cache import CachedBackbone
 from naics_graph.encode.channels import ChannelFeatures, text_key
@@ -43,6 +47,7 @@ from naics_graph.evaluate.hierarchy import tree_metrics
 from naics_graph.evaluate.retrieval import reciprocal_ranks, retrieval_metrics
 from naics_graph.geometry import lorentz
 from naics_graph.geometry.disk import disk_layout
+from naics_graph.memory import explained_shortage
 from naics_graph.refine.graph import require_current
 from naics_graph.refine.network import RefineNetwork
 from naics_graph.refine.trainer import RefineConfig, RefineInputs, train_refinement
@@ -106,30 +111,65 @@ class TrainReport:
 
 
 def train(
-    store: GraphStore,
+    store: GraphStore | None,
     config: TrainConfig | None = None,
     *,
     vintage: str | None = None,
     run: str | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    world: World | None = None,
 ) -> TrainReport:
     """Train the four stages on a loaded vintage and publish the result as the active set.
 
     Args:
-        store: a writable store with a loaded vintage.
+        store: a writable store with a loaded vintage; None in every process but the first.
         config: the run's settings; with `resume` they are the run's own and this is not read.
         vintage: default the newest loaded.
         run: name of the run and of the embedding set; default made from vintage and time.
         resume: continue the run `run` from its last checkpoint.
         progress: called as (what, done, total).
+        world: the processes that share the steps of stage 3, each of which calls this.
+
+    Returns:
+        The report, the same in every process.
 
     Raises:
         DatabaseError: nothing is loaded, the graph was loaded anew meanwhile, or the set cannot be
             published.
         ArtifactMismatchError: the run to resume was started on other data.
         DivergedError: a loss became NaN or infinite; the last checkpoint is kept.
+        OutOfMemoryError: the memory was not enough; the last checkpoint is kept.
+        PeerLostError: another process ended.
     """
+    world = world or World()
+    with explained_shortage("train"):
+        if store is None:
+            return _share_steps(world)
+        return _train(store, config, vintage, run, resume, progress, world)
+
+
+def _share_steps(world: World) -> TrainReport:
+    """What every process but the first does: its share of stage 3."""
+    if world.is_main:
+        raise UsageError("there is no store", where="train", do="give the first process one")
+    config: TrainConfig
+    data: ContrastData
+    config, data = world.broadcast()
+    ContrastTrainer(config.contrast, data, None, config.seed, world=world).train()
+    report: TrainReport = world.broadcast()
+    return report
+
+
+def _train(
+    store: GraphStore,
+    config: TrainConfig | None,
+    vintage: str | None,
+    run: str | None,
+    resume: bool,
+    progress: Progress | None,
+    world: World,
+) -> TrainReport:
     started = time.perf_counter()
     taxonomy = store.taxonomy(vintage)
     version = store.graph_version(taxonomy.vintage)
@@ -141,16 +181,17 @@ def train(
         opened = Run.create(settings.runs_dir() / name, dump_config(config))
         opened.write_data(taxonomy.vintage, version)
     try:
-        stages = _Stages(store, taxonomy, config, opened, progress).run()
+        stages = _Stages(store, taxonomy, config, opened, progress, world).run()
     finally:
         opened.close()
-    return TrainReport(
+    report = TrainReport(
         run=opened.id,
         embedding_set=opened.id,
         stages=stages,
         seconds=time.perf_counter() - started,
         folder=opened.folder,
     )
+    return world.broadcast(report)
 
 
 def _resume(run: str | None, vintage: str, version: str) -> tuple[Run, TrainConfig]:
@@ -200,8 +241,10 @@ class _Stages:
         config: TrainConfig,
         run: Run,
         progress: Progress | None,
+        world: World,
     ) -> None:
         self.store, self.config, self.opened, self.progress = store, config, run, progress
+        self.world = world
         read = with_fewer_entries(taxonomy, config.entries_per_code)
         self.taxonomy = with_held_out(read, config.held_out, config.seed)
         self.export = store.export_graph(taxonomy.vintage)
@@ -211,9 +254,10 @@ class _Stages:
         self.queries: dict[Stage, Tensor] = {}
 
     def run(self) -> tuple[StageReport, ...]:
-        encode = self._encode()
+        encode = self.world.alone(self._encode)
+        self.world.broadcast((self.config, self.data))
         contrast, mixture = self._contrast()
-        refine = self._refine()
+        refine = self.world.alone(self._refine)
         published: Stage = "refine" if refine.accepted else "contrast"
         stages = (encode, mixture, contrast, refine)
         self._publish(published, next(s for s in stages if s.stage == published).metrics)
@@ -243,7 +287,12 @@ class _Stages:
     def _contrast(self) -> tuple[StageReport, StageReport]:
         started = time.perf_counter()
         trainer = ContrastTrainer(
-            self.config.contrast, self.data, self.opened, self.config.seed, self._validate
+            self.config.contrast,
+            self.data,
+            self.opened,
+            self.config.seed,
+            self._validate,
+            self.world,
         )
         self.space = trainer.train(self.progress)
         self.channels = self.data.channels(self.space.reader)
@@ -270,9 +319,9 @@ class _Stages:
             (self.codes, codes.text.fused, codes.tangent),
             (self.queries, queries.fused, queries.tangent),
         ):
-            images["mixture"] = torch.nn.functional.normalize(fused.double(), dim=1)
-            images["contrast"] = lorentz.expmap0(tangent, space.curvature)
-        return codes.text.routing
+            images["mixture"] = torch.nn.functional.normalize(fused.double(), dim=1).cpu()
+            images["contrast"] = lorentz.expmap0(tangent, space.curvature).cpu()
+        return codes.text.routing.cpu()
 
     def _validate(self, space: CodeSpace) -> dict[str, float]:
         self._image(space)
@@ -339,14 +388,14 @@ class _Stages:
     def _codes_without(self, rows: Tensor) -> Tensor:
         """(n, d+1) points of all codes after stage 3 without the texts of some queries."""
         codes = self.space.codes(*self.channels.without(self.data.hidden(rows)))
-        return lorentz.expmap0(codes.tangent, self.space.curvature)
+        return lorentz.expmap0(codes.tangent, self.space.curvature).cpu()
 
     def _points(self, inputs: TextInputs, channel: Tensor | None = None) -> Tensor:
         """(b, d+1) images of texts after stage 3, each in its channel (default the queries')."""
         if channel is None:
             channel = torch.full((len(inputs),), QUERY_CHANNEL)
         image = self.space.queries(inputs, channel)
-        return lorentz.expmap0(image.tangent, self.space.curvature)
+        return lorentz.expmap0(image.tangent, self.space.curvature).cpu()
 
     def _edge(self, text: LabelledText) -> tuple[int, int]:
         """The exclusion edge a clause was taken from, as code positions; else (-1, -1)."""

@@ -1,7 +1,8 @@
 """Runs are directories: resolved config first, then metrics, checkpoints, the final artifact.
 
     RUN/config.yaml, RUN/data.json      written before work starts
-    RUN/metrics.jsonl, RUN/tensorboard  one record per logged step
+    RUN/metrics.jsonl, RUN/tensorboard  one record per epoch of a stage
+    RUN/steps.jsonl                     one record per step, on GPUs
     RUN/checkpoints/STAGE/EPOCH.safetensors + EPOCH.json
     RUN/artifact                        written last
 
@@ -158,14 +159,28 @@ class Run:
         return self.folder / "metrics.jsonl"
 
     @property
+    def steps_file(self) -> Path:
+        """The same for single steps, where these are logged: memory of a GPU."""
+        return self.folder / "steps.jsonl"
+
+    @property
     def artifact(self) -> Path:
         """The final artifact's folder."""
         return self.folder / "artifact"
 
     def log(self, stage: str, epoch: int, step: int, values: Mapping[str, float]) -> None:
         """Append one record to metrics.jsonl and TensorBoard."""
+        self._append(self.metrics_file, stage, epoch, step, values)
+
+    def log_step(self, stage: str, epoch: int, step: int, values: Mapping[str, float]) -> None:
+        """Append one record to steps.jsonl and TensorBoard; `epoch` counts the running one."""
+        self._append(self.steps_file, stage, epoch, step, values)
+
+    def _append(
+        self, path: Path, stage: str, epoch: int, step: int, values: Mapping[str, float]
+    ) -> None:
         record = {"stage": stage, "epoch": epoch, "step": step, **values}
-        with self.metrics_file.open("a", encoding="utf-8") as file:
+        with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         board = self._writer()
         for name, value in values.items():
@@ -216,13 +231,14 @@ class Run:
             self._board = None
 
     def _forget_metrics_after(self, stage: str, epoch: int) -> None:
-        if not self.metrics_file.exists():
-            return
-        lines = self.metrics_file.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if not _is_later(line, stage, epoch)]
-        if len(kept) < len(lines):
-            with replacing(self.metrics_file) as temporary:
-                temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        for path in (self.metrics_file, self.steps_file):
+            if not path.exists():
+                continue
+            lines = path.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if not _is_later(line, stage, epoch)]
+            if len(kept) < len(lines):
+                with replacing(path) as temporary:
+                    temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def _writer(self) -> SummaryWriter:
         if self._board is None:

@@ -19,6 +19,8 @@ EXIT_CODES = {
     "GateFailedError": 5,
     "ArtifactMismatchError": 6,
     "PartialFailureError": 7,
+    "OutOfMemoryError": 3,
+    "PeerLostError": 1,
 }
 
 

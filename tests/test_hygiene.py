@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = (
     ("errors",),
-    ("config", "runs", "settings"),
+    ("config", "distributed", "launch", "memory", "runs", "settings"),
     ("taxonomy",),
     ("store",),
     ("geometry",),

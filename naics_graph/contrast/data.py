@@ -150,7 +150,7 @@ class ContrastData:
     @torch.no_grad()
     def channels(self, reader: TextReader) -> ChannelFeatures:
         """The channels of all codes as the reader reads them now; they carry no gradient to it."""
-        vectors = reader(self.channel_inputs, torch.from_numpy(self.texts.channel))
+        vectors = reader(self.channel_inputs, torch.from_numpy(self.texts.channel)).cpu()
         return ChannelFeatures(self.texts, vectors, unit=reader.hidden_size)
 
     @property

@@ -98,8 +98,13 @@ def hierarchy_preservation(distance: Tensor, tree_distance: Tensor, scale: Tenso
     Returns:
         () at least 0, in squared edges.
     """
-    weight = 1.0 / (1.0 + tree_distance)
+    weight = stress_weight(tree_distance)
     return (weight * (scale * distance - tree_distance).square()).sum() / weight.sum()
+
+
+def stress_weight(tree_distance: Tensor) -> Tensor:
+    """W = 1 / (1 + T), (m, n): near pairs count for more."""
+    return 1.0 / (1.0 + tree_distance)
 
 
 def radius_regularisation(radius: Tensor, depth: Tensor, step: float) -> Tensor:

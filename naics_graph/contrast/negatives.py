@@ -113,10 +113,16 @@ class Pool:
 class Negatives:
     """Chooses the negatives of a step by the configuration in use."""
 
-    def __init__(self, config: NegativesConfig, tree: Tree) -> None:
+    def __init__(
+        self, config: NegativesConfig, tree: Tree, device: torch.device | None = None
+    ) -> None:
         self.config = config
-        self.tree = TreeTensors(torch.from_numpy(tree.distance), torch.from_numpy(tree.parent))
-        self.ancestors = torch.from_numpy(tree.ancestors)
+        distance, parent, ancestors = (
+            torch.from_numpy(array).to(device)
+            for array in (tree.distance, tree.parent, tree.ancestors)
+        )
+        self.tree = TreeTensors(distance, parent)
+        self.ancestors = ancestors
         self.clusters: Tensor | None = None
 
     @property
@@ -130,15 +136,21 @@ class Negatives:
         self.clusters = kmeans(points, k, c, seed=seed, max_iterations=_ITERATIONS).labels
 
     def anchors(
-        self, routing: Tensor, code_routing: Tensor, label: Tensor, generator: torch.Generator
+        self,
+        routing: Tensor,
+        code_routing: Tensor,
+        label: Tensor,
+        generator: torch.Generator,
+        own: slice = slice(None),
     ) -> Anchors | None:
         """The anchors of a step, None where everything is allowed.
 
         Args:
             routing: (b, N) probabilities of the anchors.
             code_routing: (n, N) of all codes.
-            label: (b,) codes of the anchors.
+            label: codes of the anchors of all processes.
             generator: draws where a strategy samples, and only there.
+            own: which b of the labels are those of `routing`.
         """
         if self.everything:
             return None
@@ -148,7 +160,7 @@ class Negatives:
         noise = None
         if "tree" in self.config.strategies:
             noise = torch.rand(len(label), len(code_routing), generator=generator)
-            noise = noise.to(code_routing.device)
+            noise = noise[own].to(code_routing.device)
         return Anchors(routing.detach(), code_routing.detach(), named, noise)
 
     def allowed(

@@ -2,6 +2,10 @@
 
 Candidates are the codes of a level. The whole taxonomy fits in a step, so by default all of them
 are negatives and nothing is sampled; `negatives` chooses among them.
+
+Several processes share a step: each maps its part of the codes and queries, the images of the codes
+are gathered with gradient, and each part of the loss is a process's share, so that the sum over the
+processes is what one process computes. A process with none of a step's anchors has a share of zero.
 """
 
 from __future__ import annotations
@@ -19,12 +23,15 @@ from naics_graph.contrast.losses import (
     lambda_rank,
     radius_regularisation,
     smoothed_cross_entropy,
+    stress_weight,
 )
 from naics_graph.contrast.negatives import Anchors, Negatives, NegativesConfig
 from naics_graph.contrast.router_log import RouterLog
 from naics_graph.contrast.space import CodeImages, CodeSpace
+from naics_graph.distributed import World
 from naics_graph.encode.channels import ChannelFeatures
 from naics_graph.encode.mixture import load_balance_loss, router_z_loss
+from naics_graph.encode.text_map import TextMapOutput, drop_channels
 from naics_graph.geometry import lorentz
 
 
@@ -79,25 +86,43 @@ class ObjectiveConfig:
             raise ValueError(f"rank_width is {self.rank_width}, it must be above 0")
 
 
+@dataclass(frozen=True)
+class Pool:
+    """All n codes as a step sees them: tangent (n, d) with gradient, routing (n, N) without."""
+
+    tangent: Tensor
+    routing: Tensor
+
+
 class Objective:
-    """Evaluates the parts for a batch against the images of all codes."""
+    """Evaluates the parts for a batch against the images of all codes.
+
+    `mean_radius` is that of the codes' images at the last call, () float64.
+    """
 
     def __init__(
-        self, config: ObjectiveConfig, data: ContrastData, router: RouterLog | None = None
+        self,
+        config: ObjectiveConfig,
+        data: ContrastData,
+        router: RouterLog | None = None,
+        world: World | None = None,
     ) -> None:
-        """Args: router: told how every batch of queries was routed."""
+        """Args: router: told how every batch of queries was routed. world: who shares the steps."""
         self.config = config
         self.data = data
         self.router = router
+        self.world = world or World()
+        self.device = self.world.device
         tree = data.tree
-        self.ancestors = torch.from_numpy(tree.ancestors)
-        self.depth = torch.from_numpy(tree.depth)
-        self.tree_distance = torch.from_numpy(tree.distance).double()
+        self.ancestors = torch.from_numpy(tree.ancestors).to(self.device)
+        self.depth = torch.from_numpy(tree.depth).to(self.device)
+        self.tree_distance = torch.from_numpy(tree.distance).double().to(self.device)
         self.level_codes = [torch.nonzero(self.depth == k).squeeze(1) for k in range(1, 6)]
-        self.position_in_level = torch.zeros(len(tree.codes), dtype=torch.int64)
+        self.position_in_level = torch.zeros_like(self.depth, dtype=torch.int64)
         for codes in self.level_codes:
-            self.position_in_level[codes] = torch.arange(len(codes))
-        self.negatives = Negatives(config.negatives, tree)
+            self.position_in_level[codes] = torch.arange(len(codes), device=self.device)
+        self.negatives = Negatives(config.negatives, tree, self.device)
+        self.mean_radius = torch.zeros((), dtype=torch.float64)
 
     def recluster(self, space: CodeSpace, channels: ChannelFeatures, seed: int) -> None:
         """Cluster the codes where they lie now, if the negatives in use are told by clusters."""
@@ -117,32 +142,89 @@ class Objective:
         batch: Batch,
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """Unweighted parts by name, () each; parts of weight zero are left out."""
+        """Unweighted parts by name, () each; parts of weight zero are left out.
+
+        Of several processes each gets its share: the sum over all of them is the part. Every
+        process is given the whole batch and a generator in the same state.
+        """
         weights = self.config.weights
-        codes = space.codes(*channels.without(batch.hidden))
-        queries = space.queries(batch.inputs, batch.channel)
-        if self.router is not None:
-            self.router.add(queries.routing, batch.label, batch.channel)
-        distance = lorentz.tangent_pairwise_distance(
-            queries.tangent, codes.tangent, space.curvature
-        )
-        anchors = self.negatives.anchors(
-            queries.routing, codes.text.routing, batch.label, generator
-        )
-        own, above = self._multi_level(distance, batch.label, space.temperature, anchors)
-        parts = {"query_code": own, "ancestors": above}
+        own = self.world.shard(len(batch.label))
+        rows = torch.arange(len(batch.label))[own]
+        codes = self._codes(space, channels, batch.hidden, generator)
+        pool = self._pool(codes)
+        queries = space.queries(batch.inputs.rows(rows), batch.channel[rows])
+        self._note_routing(queries.routing, batch)
+        distance = lorentz.tangent_pairwise_distance(queries.tangent, pool.tangent, space.curvature)
+        label = batch.label.to(self.device)
+        anchors = self.negatives.anchors(queries.routing, pool.routing, label, generator, own)
+        here, above = self._multi_level(distance, label, own, space.temperature, anchors)
+        parts = {"query_code": here, "ancestors": above}
         if weights.code_code or weights.hierarchy or weights.lambda_rank:
-            parts |= self._structure(space, codes, generator)
-        radius = codes.tangent.norm(dim=1)
-        parts["radius"] = radius_regularisation(radius, self.depth, self.config.radius_step)
-        parts["residual"] = space.known_residual().square().sum(dim=1).mean().double()
-        images = (codes.text, queries)
+            parts |= self._structure(space, pool, generator)
+        parts |= self._of_codes(space, codes) | self._of_router(codes.text, queries)
+        self.mean_radius = pool.tangent.detach().norm(dim=1).mean()
+        kept = {name: part for name, part in parts.items() if getattr(weights, name)}
+        return self._linked(kept, pool.tangent)
+
+    def _codes(
+        self,
+        space: CodeSpace,
+        channels: ChannelFeatures,
+        hidden: list[int],
+        generator: torch.Generator,
+    ) -> CodeImages:
+        """Images of this process's codes, without the hidden texts and the dropped channels."""
+        vectors, mask = channels.without(hidden)
+        rate = space.text_map.config.channel_dropout
+        if space.training and rate:
+            mask = drop_channels(mask, rate, generator)
+        rows = self.world.shard(len(mask))
+        return space.codes(vectors[rows], mask[rows], rows)
+
+    def _pool(self, codes: CodeImages) -> Pool:
+        """The codes of all processes. Their routing travels only where negatives are chosen."""
+        routing = codes.text.routing.detach()
+        if not self.negatives.everything:
+            routing = self.world.gather_rows(routing)
+        return Pool(self.world.gather_rows(codes.tangent), routing)
+
+    def _note_routing(self, routing: Tensor, batch: Batch) -> None:
+        if self.router is not None:
+            everybody = self.world.gather_rows(routing.detach()).cpu()
+            self.router.add(everybody, batch.label, batch.channel)
+
+    def _of_codes(self, space: CodeSpace, codes: CodeImages) -> dict[str, Tensor]:
+        """Parts that are means over the codes."""
+        rows = self.world.shard(len(self.depth))
+        share = len(codes.tangent) / len(self.depth)
+        radius = radius_regularisation(
+            codes.tangent.norm(dim=1), self.depth[rows], self.config.radius_step
+        )
+        residual = space.known_residual()[rows].square().sum(dim=1).mean().double()
+        return {"radius": radius * share, "residual": residual * share}
+
+    def _of_router(self, *images: TextMapOutput) -> dict[str, Tensor]:
+        """Parts that are means over all present items, codes and queries."""
         routing = torch.cat([image.routing[image.present] for image in images])
-        counts = codes.text.counts + queries.counts
-        parts["load_balance"] = load_balance_loss(routing, counts).double()
         logits = torch.cat([image.router_logits[image.present] for image in images])
-        parts["router_z"] = router_z_loss(logits).double()
-        return {name: part for name, part in parts.items() if getattr(weights, name)}
+        counts = torch.stack([image.counts for image in images]).sum(dim=0)
+        known = self.world.sum(torch.cat([counts, counts.new_tensor([len(routing)])]))
+        share = len(routing) / known[-1]
+        return {
+            "load_balance": load_balance_loss(routing, known[:-1]).double() * share,
+            "router_z": router_z_loss(logits).double() * share,
+        }
+
+    def _linked(self, parts: dict[str, Tensor], tangent: Tensor) -> dict[str, Tensor]:
+        """The parts, the first of which depends on the gathered images in any case.
+
+        A process with no query and no anchor of its own must still take part in the backward pass
+        of the gather.
+        """
+        if self.world.size > 1 and parts:
+            first = next(iter(parts))
+            parts[first] = parts[first] + 0.0 * tangent.sum()
+        return parts
 
     def total(self, parts: dict[str, Tensor]) -> Tensor:
         """() the weighted sum of the parts."""
@@ -151,10 +233,16 @@ class Objective:
         ).sum()
 
     def _multi_level(
-        self, distance: Tensor, label: Tensor, temperature: Tensor, anchors: Anchors | None
+        self,
+        distance: Tensor,
+        labels: Tensor,
+        own: slice,
+        temperature: Tensor,
+        anchors: Anchors | None,
     ) -> tuple[Tensor, Tensor]:
         """Mean loss at the labels' own level, and summed over the levels above it."""
-        own = distance.new_zeros(())
+        label = labels[own]
+        here = distance.new_zeros(())
         above = distance.new_zeros(())
         for depth, candidates in enumerate(self.level_codes, start=1):
             positive = self.ancestors[label, depth - 1]
@@ -174,12 +262,12 @@ class Objective:
                     continue
                 near, own_target = at_level[mask], target[mask]
                 allowed = self.negatives.allowed(anchors, rows[mask], candidates, own_target, near)
-                loss = self._match(near, own_target, temperature, allowed) * (count / len(label))
+                loss = self._match(near, own_target, temperature, allowed) * (count / len(labels))
                 if is_target_own:
-                    own = own + loss
+                    here = here + loss
                 else:
                     above = above + loss
-        return own, above
+        return here, above
 
     def _match(
         self, distance: Tensor, positive: Tensor, temperature: Tensor, allowed: Tensor | None
@@ -190,41 +278,71 @@ class Objective:
         return smoothed_cross_entropy(distance, positive, temperature, smoothing, allowed)
 
     def _structure(
-        self, space: CodeSpace, codes: CodeImages, generator: torch.Generator
+        self, space: CodeSpace, codes: Pool, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """Parts of sampled anchors against all codes: code -> code, hierarchy and rank."""
         weights = self.config.weights
-        tangent = codes.tangent
-        sample = torch.randperm(len(tangent), generator=generator)[: self.config.sampled_codes]
+        tangent, routing = codes.tangent, codes.routing
+        drawn = torch.randperm(len(tangent), generator=generator)[: self.config.sampled_codes]
+        drawn = drawn.to(self.device)
+        own = self.world.shard(len(drawn))
+        sample = drawn[own]
         distance = lorentz.tangent_pairwise_distance(tangent[sample], tangent, space.curvature)
         tree_distance = self.tree_distance[sample]
         parts = {}
         if weights.code_code:
-            routing = codes.text.routing
-            anchors = self.negatives.anchors(routing[sample], routing, sample, generator)
-            parts["code_code"] = self._code_code(distance, sample, space.temperature, anchors)
+            anchors = None
+            if not self.negatives.everything:
+                anchors = self.negatives.anchors(routing[sample], routing, drawn, generator, own)
+            parts["code_code"] = self._code_code(distance, drawn, own, space.temperature, anchors)
         if weights.hierarchy:
-            parts["hierarchy"] = hierarchy_preservation(distance, tree_distance, space.scale)
+            parts["hierarchy"] = self._hierarchy(distance, drawn, own, space.scale)
         if weights.lambda_rank:
-            listed = rank_lists(distance.detach(), tree_distance, self.config.rank_list)
-            parts["lambda_rank"] = lambda_rank(
-                distance.gather(1, listed), tree_distance.gather(1, listed), self.config.rank_width
-            )
+            part = distance.new_zeros(())
+            if len(sample):
+                listed = rank_lists(distance.detach(), tree_distance, self.config.rank_list)
+                near, apart = distance.gather(1, listed), tree_distance.gather(1, listed)
+                share = len(sample) / len(drawn)
+                part = lambda_rank(near, apart, self.config.rank_width) * share
+            parts["lambda_rank"] = part
         return parts
 
     def _code_code(
-        self, distance: Tensor, sample: Tensor, temperature: Tensor, anchors: Anchors | None
+        self,
+        distance: Tensor,
+        drawn: Tensor,
+        own: slice,
+        temperature: Tensor,
+        anchors: Anchors | None,
     ) -> Tensor:
-        """Mean over the levels of the loss of codes (s,) against their ancestors there."""
+        """Mean over the levels of the loss of codes against their ancestors there.
+
+        drawn: anchors of all processes, of which `own` have the distances (s, n).
+        """
+        sample = drawn[own]
         terms = []
         for depth, candidates in enumerate(self.level_codes[:-1], start=1):
+            below = int((self.depth[drawn] > depth).sum())
+            if not below:
+                continue
             rows = torch.nonzero(self.depth[sample] > depth).squeeze(1)
+            term = distance.new_zeros(())
             if len(rows):
                 target = self.position_in_level[self.ancestors[sample[rows], depth - 1]]
                 near = distance[rows][:, candidates]
                 allowed = self.negatives.allowed(anchors, rows, candidates, target, near)
-                terms.append(decoupled_contrastive(near, target, temperature, allowed))
+                loss = decoupled_contrastive(near, target, temperature, allowed)
+                term = loss * (len(rows) / below)
+            terms.append(term)
         return torch.stack(terms).mean()
+
+    def _hierarchy(self, distance: Tensor, drawn: Tensor, own: slice, scale: Tensor) -> Tensor:
+        """Fit of anchors' distances (s, n) to the tree; `drawn` and `own` as for `_code_code`."""
+        tree_distance = self.tree_distance[drawn]
+        if not len(distance):
+            return distance.new_zeros(())
+        share = stress_weight(tree_distance[own]).sum() / stress_weight(tree_distance).sum()
+        return hierarchy_preservation(distance, tree_distance[own], scale) * share
 
 
 def rank_lists(distance: Tensor, tree_distance: Tensor, length: int) -> Tensor:

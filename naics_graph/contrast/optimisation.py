@@ -12,7 +12,7 @@ from naics_graph.errors import GateFailedError
 
 
 class DivergedError(GateFailedError):
-    """Training produced a value that is not finite."""
+    """Training produced a value that is not finite, or left the space it can learn in."""
 
 
 def one_cycle(progress: float, warmup: float) -> float:
@@ -67,3 +67,30 @@ def require_finite(stage: str, step: int, parts: Mapping[str, Tensor]) -> None:
                 where=f"stage {stage}",
                 do="lower the learning rate or this part's weight and continue with --resume",
             )
+
+
+def require_radius(
+    stage: str, step: int, radius: float, limit: float, parts: Mapping[str, Tensor]
+) -> None:
+    """Stop where the codes' mean radius leaves its bound: the map's bound swallows gradients there.
+
+    Args:
+        stage: for the message.
+        step: for the message.
+        radius: mean distance of the codes from the origin.
+        limit: the largest that is let pass.
+        parts: the weighted loss parts; the largest is named.
+
+    Raises:
+        DivergedError: `radius` is above `limit`.
+    """
+    if radius <= limit:
+        return
+    largest = max(parts, key=lambda name: abs(float(parts[name])))
+    raise DivergedError(
+        f"the mean radius of the codes became {radius:.3f} at step {step}, above {limit:.3f}; "
+        f"the largest loss part is {largest!r} with {float(parts[largest]):.4g}",
+        where=f"stage {stage}",
+        do="lower the learning rate or this part's weight, or raise the weight of radius; "
+        "the last checkpoint is intact",
+    )

@@ -67,15 +67,22 @@ class CodeSpace(nn.Module):
         """(n, d) the residuals in use: zero for codes never trained on."""
         return self.residual * self.trained[:, None]
 
-    def codes(self, vectors: Tensor, mask: Tensor) -> CodeImages:
-        """Images of all codes from their channels: (n, 4, w) float32 and (n, 4) bool."""
-        text = self.text_map(vectors, mask)
-        free = text.unbounded + self.known_residual().double()
+    @property
+    def device(self) -> torch.device:
+        """Where the space computes; inputs may come from elsewhere."""
+        return self.residual.device
+
+    def codes(self, vectors: Tensor, mask: Tensor, rows: slice = slice(None)) -> CodeImages:
+        """Images of codes from their channels: (n, 4, w) float32 and (n, 4) bool.
+
+        `rows` says which of all codes these are.
+        """
+        text = self.text_map(vectors.to(self.device), mask.to(self.device))
+        free = text.unbounded + self.known_residual()[rows].double()
         return CodeImages(lorentz.bound_radius(free, self.max_radius), text)
 
     def queries(self, inputs: TextInputs, channel: Tensor) -> TextMapOutput:
         """Images of b queries, each one text in the one channel (b,) given."""
-        output: TextMapOutput = self.text_map(
-            *query_features(self.reader(inputs, channel), channel)
-        )
+        vectors = self.reader(inputs, channel).to(self.device)
+        output: TextMapOutput = self.text_map(*query_features(vectors, channel))
         return output

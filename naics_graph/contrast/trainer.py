@@ -9,25 +9,30 @@ from typing import Any
 
 import torch
 
+from naics_graph import memory
 from naics_graph.contrast.curriculum import Curriculum, CurriculumConfig
-from naics_graph.contrast.data import ContrastData
+from naics_graph.contrast.data import Batch, ContrastData
+from naics_graph.contrast.keeping import Averaged, Best, Keep
 from naics_graph.contrast.objective import Objective, ObjectiveConfig
 from naics_graph.contrast.optimisation import (
     one_cycle,
     optimiser_tensors,
     require_finite,
+    require_radius,
     restore_optimiser,
     set_rate,
 )
 from naics_graph.contrast.router_log import RouterLog, warn_of_collapse
 from naics_graph.contrast.space import CodeSpace
+from naics_graph.distributed import World
 from naics_graph.encode.channels import ChannelFeatures
 from naics_graph.encode.lexical import LexicalConfig
 from naics_graph.encode.text_map import TextMapConfig
-from naics_graph.runs import Run, tensors_below
-from naics_graph.store.contract import Progress
+from naics_graph.runs import Checkpoint, Run, tensors_below
+from naics_graph.store.contract import Progress, show_detail
 
 STAGE = "contrast"
+WHAT = "contrastive learning"
 
 Validate = Callable[[CodeSpace], Mapping[str, float]]
 """Measures a space after an epoch, for the log."""
@@ -41,7 +46,11 @@ class ContrastConfig:
     residual_rate: the same for code residuals. warmup: share of the steps. temperature: at the
     start, in units of distance; learned. refresh_every: steps for which the codes' channels keep
     the lexical vectors they were read with; queries are always read anew. validate_every: epochs
-    between measurements, 0 for the last only.
+    between measurements, 0 for the last only. keep: the weights of the `last` epoch, or of the
+    `best` one measured. early_stopping: measurements in a row without a better one after which
+    training ends; 0 never. averaging: decay of a moving average of the weights, which is then what
+    is measured and published; 0 is off. radius_limit: share of map.max_radius at which the mean
+    radius of the codes ends the training.
     """
 
     lexical: LexicalConfig = field(default_factory=LexicalConfig)
@@ -59,6 +68,10 @@ class ContrastConfig:
     gradient_norm: float = 5.0
     refresh_every: int = 8
     validate_every: int = 4
+    keep: Keep = "last"
+    early_stopping: int = 0
+    averaging: float = 0.0
+    radius_limit: float = 0.9
 
     def __post_init__(self) -> None:
         """Refuse values no training can use."""
@@ -68,6 +81,12 @@ class ContrastConfig:
         for name in ("epochs", "batch_size", "refresh_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
+        if self.early_stopping < 0:
+            raise ValueError(f"early_stopping is {self.early_stopping}, it must be 0 or more")
+        if not 0.0 <= self.averaging < 1.0:
+            raise ValueError(f"averaging is {self.averaging}, it must be in [0, 1)")
+        if not 0.0 < self.radius_limit <= 1.0:
+            raise ValueError(f"radius_limit is {self.radius_limit}, it must be in (0, 1]")
 
 
 def build_space(config: ContrastConfig, data: ContrastData, seed: int) -> CodeSpace:
@@ -86,29 +105,39 @@ def build_space(config: ContrastConfig, data: ContrastData, seed: int) -> CodeSp
 
 
 class ContrastTrainer:
-    """Trains a `CodeSpace`.
+    """Trains a `CodeSpace`, alone or as one of several processes with the same arguments.
+
+    Dropout of hidden units is drawn in every process by itself: with it, and with it alone, several
+    processes do not compute what one does.
 
     Args:
         config: hyper-parameters.
         data: what to train on.
-        run: where checkpoints and metrics go.
+        run: where checkpoints and metrics go; read and written by the first process alone, the
+            others may give None.
         seed: of initial weights, order of the queries, dropout and sampled codes.
-        validate: measured every `validate_every` epochs and after the last.
+        validate: measured every `validate_every` epochs and after the last, in the first process.
+        world: the processes that share the steps.
     """
 
     def __init__(
         self,
         config: ContrastConfig,
         data: ContrastData,
-        run: Run,
+        run: Run | None,
         seed: int,
         validate: Validate | None = None,
+        world: World | None = None,
     ) -> None:
-        self.config, self.data, self.run, self.seed = config, data, run, seed
+        self.config, self.data, self.seed = config, data, seed
         self.validate = validate
-        self.space = build_space(config, data, seed)
+        self.world = world or World()
+        self.run = run if self.world.is_main else None
+        self.space = build_space(config, data, seed).to(self.world.device)
+        self.averaged = Averaged(self.space, config.averaging) if config.averaging else None
+        self.best = Best(config.keep, config.early_stopping)
         self.router = RouterLog(torch.from_numpy(data.tree.ancestors[:, 0]))
-        self.objective = Objective(config.objective, data, self.router)
+        self.objective = Objective(config.objective, data, self.router, self.world)
         self.optimiser = torch.optim.AdamW(_groups(self.space, config))
         self.steps = data.steps_per_epoch(config.batch_size)
         total = self.steps * config.epochs
@@ -122,19 +151,32 @@ class ContrastTrainer:
         """Train to the last epoch, from the run's latest checkpoint if it has one.
 
         Raises:
-            DivergedError: a loss part or the gradient is not finite.
+            DivergedError: a loss part or the gradient is not finite, or the mean radius too large.
+            ConfigError: the best epoch is asked for and there is nothing to judge by.
         """
         first = self._restore()
+        device = self.world.device
         # Dropout draws from the global generator: seed it by epoch here, and leave the caller's be.
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             for epoch in range(first, self.config.epochs):
+                if self.best.is_over:
+                    break
                 self._epoch(epoch, progress)
-        self.space.eval()
-        return self.space
+        space = self._result
+        if self.best.weights:
+            space.load_state_dict(self.best.weights)
+            self.measured = dict(self.best.measured)
+        return space.eval()
+
+    @property
+    def _result(self) -> CodeSpace:
+        """What is measured and published: the averaged weights where there are any."""
+        return self.space if self.averaged is None else self.averaged.module
 
     def _epoch(self, epoch: int, progress: Progress | None) -> None:
-        torch.manual_seed(self.seed * 100_003 + epoch)
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + epoch)
+        seed = self.seed * 100_003 + epoch
+        torch.manual_seed(seed + self.world.rank)
+        generator = torch.Generator().manual_seed(seed)
         self.space.train()
         sums: dict[str, float] = {}
         batches = self.data.epoch(
@@ -144,27 +186,18 @@ class ContrastTrainer:
             if i % self.config.refresh_every == 0:
                 channels = self.data.channels(self.space.reader)
             step = epoch * self.steps + i
-            total = self.steps * self.config.epochs
             self._choose_negatives(step, epoch, channels, new_epoch=i == 0)
-            set_rate(self.optimiser, one_cycle(step / total, self.config.warmup))
-            parts = self.objective(self.space, channels, batch, generator)
-            loss = self.objective.total(parts)
-            require_finite(STAGE, step, parts)
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            norm = torch.nn.utils.clip_grad_norm_(
-                self.space.parameters(), self.config.gradient_norm
-            )
-            require_finite(STAGE, step, {"gradient": norm})
-            self.optimiser.step()
-            for name, part in {"loss": loss, **parts}.items():
-                sums[name] = sums.get(name, 0.0) + float(part.detach())
+            for name, value in self._step(step, channels, batch, generator).items():
+                sums[name] = sums.get(name, 0.0) + value
             if progress is not None:
-                progress("contrastive learning", step + 1, total)
+                progress(WHAT, step + 1, self.steps * self.config.epochs)
+                show_detail(progress, WHAT, {name: v / (i + 1) for name, v in sums.items()})
         values = {name: value / self.steps for name, value in sums.items()}
         values |= {
             "temperature": float(self.space.temperature.detach()),
             "scale": float(self.space.scale.detach()),
+            "mean_radius": float(self.objective.mean_radius),
+            "resident_mib": memory.resident_mib(),
         }
         values |= self._routing(epoch + 1)
         values |= self._measure(epoch + 1)
@@ -172,8 +205,44 @@ class ContrastTrainer:
             values["phase"] = self.curriculum.phase
             fit = values.get("query_code", values["loss"])
             self.curriculum.after_epoch((epoch + 1) * self.steps, epoch * self.steps, fit)
-        self.run.log(STAGE, epoch + 1, (epoch + 1) * self.steps, values)
-        self._save(epoch + 1)
+        if self.run is not None:
+            self.run.log(STAGE, epoch + 1, (epoch + 1) * self.steps, values)
+            self._save(self.run, epoch + 1)
+
+    def _step(
+        self, step: int, channels: ChannelFeatures, batch: Batch, generator: torch.Generator
+    ) -> dict[str, float]:
+        """One step of the optimiser; the loss and its parts, over all processes."""
+        config = self.config
+        set_rate(self.optimiser, one_cycle(step / (self.steps * config.epochs), config.warmup))
+        share = self.objective(self.space, channels, batch, generator)
+        parts = dict(zip(share, self.world.sum(torch.stack(list(share.values()))), strict=True))
+        require_finite(STAGE, step, parts)
+        weights = config.objective.weights
+        weighted = {name: getattr(weights, name) * part for name, part in parts.items()}
+        limit = config.radius_limit * config.map.max_radius
+        require_radius(STAGE, step, float(self.objective.mean_radius), limit, weighted)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.objective.total(share).backward()  # type: ignore[no-untyped-call]
+        self.world.reduce_gradients(self.space.parameters())
+        norm = torch.nn.utils.clip_grad_norm_(self.space.parameters(), config.gradient_norm)
+        require_finite(STAGE, step, {"gradient": norm})
+        self.optimiser.step()
+        if self.averaged is not None:
+            self.averaged.update(self.space)
+        self._log_memory(step)
+        return {
+            name: float(v) for name, v in {"loss": self.objective.total(parts), **parts}.items()
+        }
+
+    def _log_memory(self, step: int) -> None:
+        """On GPUs: memory, and how many of a query's candidates came from other processes."""
+        used = memory.gpu_mib(self.world.device)
+        if self.run is not None and used:
+            codes = len(self.data.tree.codes)
+            own = self.world.shard(codes)
+            used["gathered_negatives"] = codes - (own.stop - own.start)
+            self.run.log_step(STAGE, step // self.steps + 1, step + 1, used)
 
     def _choose_negatives(
         self, step: int, epoch: int, channels: ChannelFeatures, *, new_epoch: bool
@@ -195,34 +264,49 @@ class ContrastTrainer:
 
     def _measure(self, epoch: int) -> dict[str, float]:
         every = self.config.validate_every
-        due = epoch == self.config.epochs or (every and epoch % every == 0)
-        if self.validate is None or not due:
+        if epoch != self.config.epochs and not (every and epoch % every == 0):
             return {}
-        self.space.eval()
-        with torch.no_grad():
-            self.measured = dict(self.validate(self.space))
+        self.measured = self.world.on_main(self._validated)
+        self.best.see(epoch, self.measured, self._result)
         return self.measured
 
-    def _save(self, epoch: int) -> None:
+    @torch.no_grad()
+    def _validated(self) -> dict[str, float]:
+        space = self._result.eval()
+        return {} if self.validate is None else dict(self.validate(space))
+
+    def _save(self, run: Run, epoch: int) -> None:
         tensors = {f"space.{name}": value for name, value in self.space.state_dict().items()}
         tensors |= {f"adam.{k}": v for k, v in optimiser_tensors(self.optimiser).items()}
+        tensors |= {f"best.{name}": value for name, value in self.best.weights.items()}
         state: dict[str, Any] = {
             "epoch": epoch,
             "measured": self.measured,
+            "best": self.best.state(),
             "curriculum": None if self.curriculum is None else self.curriculum.state(),
             "config": dataclasses.asdict(self.config),
         }
-        self.run.save_checkpoint(STAGE, epoch, tensors, state)
+        if self.averaged is not None:
+            average = self.averaged.module.state_dict()
+            tensors |= {f"average.{name}": value for name, value in average.items()}
+            state["averaged_steps"] = self.averaged.steps
+        run.save_checkpoint(STAGE, epoch, tensors, state)
 
     def _restore(self) -> int:
-        checkpoint = self.run.latest_checkpoint(STAGE)
+        found = self.run.latest_checkpoint(STAGE) if self.run is not None else None
+        checkpoint: Checkpoint | None = self.world.broadcast(found)
         if checkpoint is None:
             return 0
-        self.space.load_state_dict(tensors_below("space.", checkpoint.tensors))
-        restore_optimiser(self.optimiser, tensors_below("adam.", checkpoint.tensors))
-        self.measured = dict(checkpoint.state["measured"])
+        tensors, state = checkpoint.tensors, checkpoint.state
+        self.space.load_state_dict(tensors_below("space.", tensors))
+        restore_optimiser(self.optimiser, tensors_below("adam.", tensors))
+        self.best.restore(state["best"], tensors_below("best.", tensors))
+        if self.averaged is not None:
+            self.averaged.module.load_state_dict(tensors_below("average.", tensors))
+            self.averaged.steps = int(state["averaged_steps"])
+        self.measured = dict(state["measured"])
         if self.curriculum is not None:
-            self.curriculum.restore(checkpoint.state["curriculum"])
+            self.curriculum.restore(state["curriculum"])
         return checkpoint.epoch
 
 

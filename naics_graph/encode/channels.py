@@ -254,9 +254,10 @@ def query_features(vectors: Tensor, channel: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         (b, 4, w) and (b, 4) bool. A text without a token (a zero vector) is masked throughout.
     """
-    rows = torch.arange(len(vectors))
+    rows = torch.arange(len(vectors), device=vectors.device)
+    channel = channel.to(vectors.device)
     features = vectors.new_zeros(len(vectors), len(CHANNELS), vectors.shape[1])
     features[rows, channel] = vectors
-    mask = torch.zeros(len(vectors), len(CHANNELS), dtype=torch.bool)
+    mask = torch.zeros(len(vectors), len(CHANNELS), dtype=torch.bool, device=vectors.device)
     mask[rows, channel] = vectors.abs().sum(dim=1) > 0
     return features, mask

@@ -80,6 +80,10 @@ class LexicalFeatures:
         at = torch.arange(int(start[-1])) + (first - start[:-1]).repeat_interleave(size)
         return LexicalFeatures(start, self.index[at], self.weight[at])
 
+    def to(self, device: torch.device) -> LexicalFeatures:
+        """The bags on a device."""
+        return LexicalFeatures(self.start.to(device), self.index.to(device), self.weight.to(device))
+
     def dropped(self, rate: float, generator: torch.Generator) -> LexicalFeatures:
         """The bags with each feature dropped at a rate in [0, 1).
 

@@ -90,11 +90,12 @@ class TextReader(nn.Module):
             vectors = self.backbone(inputs.tokens, channel)
         if self.lexical is None:
             return vectors
-        return torch.cat([vectors, self.lexical(inputs.lexical)], dim=1)
+        device = self.lexical.table.device
+        return torch.cat([vectors.to(device), self.lexical(inputs.lexical.to(device))], dim=1)
 
     @torch.no_grad()
     def frozen(self, inputs: TextInputs, channel: Tensor) -> TextInputs:
         """The texts with the vectors the backbone gives them now, and without tokens."""
         if self.backbone is None or inputs.tokens is None:
             return inputs
-        return TextInputs(self.backbone(inputs.tokens, channel), inputs.lexical)
+        return TextInputs(self.backbone(inputs.tokens, channel).cpu(), inputs.lexical)

@@ -26,7 +26,7 @@ class TextMapConfig:
 
     dim: d of the tangent vectors. width: of the hidden states. max_radius: bound on their length.
     dropout: of hidden units. channel_dropout: chance that a channel of a code is masked in
-    training; one always stays.
+    training, which the objective draws; one always stays.
     """
 
     dim: int = 64
@@ -97,8 +97,6 @@ class TextMap(nn.Module):
             vectors: (b, 4, w) float32, read only where the mask is True.
             mask: (b, 4) bool. A row that is False throughout gives the origin.
         """
-        if self.training and self.config.channel_dropout:
-            mask = drop_channels(mask, self.config.channel_dropout)
         weight = mask / mask.sum(dim=1, keepdim=True).clamp(min=1)
         seen = vectors.masked_fill(~mask.unsqueeze(-1), 0.0) * weight.unsqueeze(-1)
         mean = seen.flatten(1) @ self.project.flatten(0, 1) + weight @ self.channel
@@ -119,7 +117,8 @@ class TextMap(nn.Module):
         )
 
 
-def drop_channels(mask: Tensor, rate: float) -> Tensor:
+def drop_channels(mask: Tensor, rate: float, generator: torch.Generator | None = None) -> Tensor:
     """(b, 4) a mask with each channel dropped at a rate; rows that would lose all keep all."""
-    kept = mask & (torch.rand(mask.shape, device=mask.device) >= rate)
+    drawn = torch.rand(mask.shape, generator=generator, device=mask.device)
+    kept = mask & (drawn >= rate)
     return torch.where(kept.any(dim=1, keepdim=True), kept, mask)

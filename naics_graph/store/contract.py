@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,24 @@ from naics_graph.taxonomy.model import Taxonomy
 
 Progress = Callable[[str, int, int], None]
 """Called as (what, done, total) while a long operation runs."""
+
+
+@runtime_checkable
+class DetailedProgress(Protocol):
+    """A `Progress` that can also show figures, such as the parts of a loss."""
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """As `Progress`."""
+
+    def detail(self, what: str, values: Mapping[str, float]) -> None:
+        """Show figures beside the operation `what`."""
+
+
+def show_detail(progress: Progress | None, what: str, values: Mapping[str, float]) -> None:
+    """Show figures where the progress has a place for them."""
+    if isinstance(progress, DetailedProgress):
+        progress.detail(what, values)
+
 
 Row = dict[str, Any]
 Relation = tuple[str, str, str]

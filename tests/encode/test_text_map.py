@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import Tensor
@@ -142,29 +144,16 @@ def test_the_radius_is_free() -> None:
 
 def test_dropout_acts_in_training_only() -> None:
     vectors, mask = items(20)
-    text_map = map_of()
-    torch.testing.assert_close(text_map(vectors, mask).tangent, text_map(vectors, mask).tangent)
+    text_map = map_of(dataclasses.replace(SMALL, dropout=0.5))
+    assert torch.equal(text_map(vectors, mask).tangent, text_map(vectors, mask).tangent)
     text_map.train()
     assert not torch.equal(text_map(vectors, mask).tangent, text_map(vectors, mask).tangent)
 
 
-@pytest.mark.parametrize("part", ["dropout", "channel_dropout"])
-def test_each_dropout_acts_by_itself(part: str) -> None:
-    rates = {"dropout": 0.0, "channel_dropout": 0.0}
-    vectors, mask = items(20)
-    still = map_of(load_mapping(TextMapConfig, {**rates, "dim": 5, "width": 32})).train()
-    assert torch.equal(still(vectors, mask).tangent, still(vectors, mask).tangent)
-    moving = map_of(
-        load_mapping(TextMapConfig, {**rates, "dim": 5, "width": 32, part: 0.5})
-    ).train()
-    assert not torch.equal(moving(vectors, mask).tangent, moving(vectors, mask).tangent)
-
-
 def test_channel_dropout_keeps_one_and_adds_none() -> None:
-    torch.manual_seed(0)
     _, mask = items(4000)
     mask[0] = False
-    kept = drop_channels(mask, 0.3)
+    kept = drop_channels(mask, 0.3, torch.Generator().manual_seed(0))
     assert not (kept & ~mask).any()
     assert torch.equal(kept.any(dim=1), mask.any(dim=1))
     single = mask.sum(dim=1) == 1

@@ -1,0 +1,71 @@
+"""How much memory a training holds, and what to do where it was not enough."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from naics_graph.errors import OutOfMemoryError
+
+MIB: Final = 1 << 20
+
+_NOT_ENOUGH: Final = re.compile(r"allocate memory|not enough memory|out of memory", re.IGNORECASE)
+"""What torch's allocators say of the CPU (Linux, Windows) and of GPUs."""
+
+_STATUS: Final = Path("/proc/self/statm")
+
+
+def resident_mib() -> float:
+    """Resident set of this process in MiB: now on Linux, at its peak elsewhere (0 on Windows)."""
+    if _STATUS.exists():
+        import resource
+
+        pages = int(_STATUS.read_text(encoding="ascii").split()[1])
+        return pages * resource.getpagesize() / MIB
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    # Bytes on macOS, KiB on other systems.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MIB
+
+
+def gpu_mib(device: torch.device) -> dict[str, float]:
+    """Allocated, reserved and peak allocated memory of a GPU in MiB; empty for the CPU."""
+    if device.type != "cuda":
+        return {}
+    return {
+        "allocated_mib": torch.cuda.memory_allocated(device) / MIB,
+        "reserved_mib": torch.cuda.memory_reserved(device) / MIB,
+        "peak_mib": torch.cuda.max_memory_allocated(device) / MIB,
+    }
+
+
+@contextmanager
+def explained_shortage(where: str) -> Iterator[None]:
+    """Turn a failed allocation of the block into an error that names what lowers the need.
+
+    Raises:
+        OutOfMemoryError: the memory of the machine or of its GPU was not enough.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        is_short = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not is_short and not _NOT_ENOUGH.search(str(error)):
+            raise
+        first = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise OutOfMemoryError(
+            f"memory ran out: {first[:200]}",
+            where=where,
+            do="lower contrast.batch_size, contrast.objective.sampled_codes or "
+            "backbone.batch_size (--set KEY=VALUE) in a new run, or give it more processes; "
+            "the last checkpoint is intact, and --resume continues it where there is more memory",
+        ) from error
