@@ -2,7 +2,9 @@
 
 Hugging Face layout: `config.json`, `model.safetensors` (lexical encoder and its idf, text map,
 residuals, graph network), `README.md`; beside them `points.safetensors` with the images of all
-codes after every stage. The backbone is named with its sha256, not copied.
+codes after every stage. A frozen backbone is named with its sha256, not copied; one that has
+learned lies in `backbone`, as it reads questions, with the adapters of all channels, if any, in
+`adapters`.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ Stage = Literal["encode", "mixture", "contrast", "refine"]
 STAGES: Final[tuple[Stage, ...]] = ("encode", "mixture", "contrast", "refine")
 QUERY_CHANNEL: Final = CHANNELS.index("examples")
 FORMAT: Final = 2
+BACKBONE: Final = "backbone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class ArtifactConfig:
     hidden_size: int
     backbone: BackboneConfig
     backbone_sha256: str
+    tuned: Literal["frozen", "lora", "full"]
     lexical: LexicalConfig
     map: TextMapConfig
     refine: HGCNConfig
@@ -243,7 +247,10 @@ class Artifact:
 
     def _backbone(self) -> Backbone | CachedBackbone:
         if self._encoder is None:
-            backbone = load_backbone(self.config.backbone)
+            named = self.config.backbone
+            if self.config.tuned != "frozen":
+                named = dataclasses.replace(named, name=str(self.folder / BACKBONE))
+            backbone = load_backbone(named)
             if backbone.sha256 != self.config.backbone_sha256:
                 raise ArtifactMismatchError(
                     f"the backbone {self.config.backbone.name} has sha256 {backbone.sha256}, the "

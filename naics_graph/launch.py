@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 LOOPBACK: Final = "127.0.0.1"
 
 
-def launch(arguments: Sequence[str], processes: int) -> int:
-    """Run `naics-graph ARGUMENTS` in N processes; they find each other by the loopback address.
+def launch(arguments: Sequence[str], processes: int, module: str = "naics_graph.cli") -> int:
+    """Run `python -m MODULE ARGUMENTS` in N processes, which find each other by loopback.
 
     Returns:
         0, or the exit code of the process that failed, whose message is on stderr then.
@@ -57,7 +57,7 @@ def launch(arguments: Sequence[str], processes: int) -> int:
             ),
         )
         try:
-            elastic_launch(config, sys.executable)("-m", "naics_graph.cli", *arguments)
+            elastic_launch(config, sys.executable)("-m", module, *arguments)
         except ChildFailedError as error:
             return _report(error.failures, Path(folder))
         except SignalException as error:

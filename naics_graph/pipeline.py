@@ -10,12 +10,14 @@ data the first hands them; they wait while it encodes, measures, refines and pub
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,6 +26,7 @@ from torch import Tensor
 
 from naics_graph import settings
 from naics_graph.artifact import (
+    BACKBONE,
     QUERY_CHANNEL,
     ArtifactConfig,
     Stage,
@@ -33,14 +36,16 @@ from naics_graph.artifact import (
 )
 from naics_graph.config import dump_config, load_config
 from naics_graph.contrast.data import ContrastData
+from naics_graph.contrast.finetuning import train_space
 from naics_graph.contrast.space import CodeSpace
-from naics_graph.contrast.trainer import ContrastConfig, ContrastTrainer
+from naics_graph.contrast.trainer import ContrastConfig
 from naics_graph.distributed import World
 from naics_graph.encode.backbone import BackboneConfig, load_backbone
 from naics_graph.encode.cache import CachedBackbone
 from naics_graph.encode.channels import ChannelFeatures, text_key
 from naics_graph.encode.mixture import routing_metrics
 from naics_graph.encode.reader import TextInputs
+from naics_graph.encode.weights import WEIGHTS_FILE
 from naics_graph.errors import UsageError
 from naics_graph.evaluate.gates import Evidence, GateDecision, accept_refinement
 from naics_graph.evaluate.hierarchy import tree_metrics
@@ -60,7 +65,7 @@ from naics_graph.store.contract import (
     Progress,
 )
 from naics_graph.taxonomy.labelled import LabelledText
-from naics_graph.taxonomy.model import Role, Taxonomy
+from naics_graph.taxonomy.model import CHANNELS, Role, Taxonomy
 from naics_graph.taxonomy.tree import Tree
 
 
@@ -156,7 +161,8 @@ def _share_steps(world: World) -> TrainReport:
     config: TrainConfig
     data: ContrastData
     config, data = world.broadcast()
-    ContrastTrainer(config.contrast, data, None, config.seed, world=world).train()
+    load = functools.partial(load_backbone, config.backbone)
+    train_space(config.contrast, data, None, config.seed, load, world=world)
     report: TrainReport = world.broadcast()
     return report
 
@@ -265,36 +271,45 @@ class _Stages:
 
     def _encode(self) -> StageReport:
         started = time.perf_counter()
-        backbone = load_backbone(self.config.backbone)
-        self.backbone_sha256 = backbone.sha256
-        encoder = CachedBackbone(backbone, settings.vectors_dir())
+        self.backbone = load_backbone(self.config.backbone)
+        encoder = CachedBackbone(self.backbone, settings.vectors_dir())
         lexical = self.config.contrast.lexical
         self.data = ContrastData.of(self.taxonomy, encoder, lexical, self.progress)
-        usable = [e for e in self.taxonomy.entries if not e.evaluated]
-        self.entry_rows = {entry.key: i for i, entry in enumerate(usable)}
-        self.entry_text = {entry.key: entry.text for entry in usable}
-        self.entries = TextInputs.of([e.text for e in usable], encoder, self.data.vocabulary)
         held_out = [e for e in self.taxonomy.entries if e.evaluated]
         leaf = {int(position): i for i, position in enumerate(self.leaves)}
         self.truth = np.array([leaf[self.tree.position[e.code]] for e in held_out], dtype=np.int64)
-        self.held_out = TextInputs.of([e.text for e in held_out], encoder, self.data.vocabulary)
-        frozen = ChannelFeatures(self.data.texts, self.data.channel_inputs.vectors)
-        self.codes["encode"] = frozen.pooled().double()
-        self.queries["encode"] = self.held_out.vectors.double()
+        texts = [e.text for e in held_out]
+        self.held_out = TextInputs.of(texts, encoder, self.data.vocabulary)
+        self._image_texts()
         metrics = self._measure("encode", tree=False)
+        if self._mode() != "frozen":
+            self.data = self.data.with_tokens(self.backbone)
+            self.held_out = self.held_out.with_tokens(self.backbone, texts)
         return StageReport("encode", time.perf_counter() - started, True, metrics)
+
+    def _mode(self) -> Literal["frozen", "lora", "full"]:
+        return self.config.contrast.finetune.resolved(self.world.device)
+
+    def _image_texts(self) -> None:
+        """Images of codes and held-out texts after stage 1."""
+        read = ChannelFeatures(self.data.texts, self.data.channel_inputs.vectors)
+        self.codes["encode"] = read.pooled().double()
+        self.queries["encode"] = self.held_out.vectors.double()
 
     def _contrast(self) -> tuple[StageReport, StageReport]:
         started = time.perf_counter()
-        trainer = ContrastTrainer(
+        trained = train_space(
             self.config.contrast,
             self.data,
             self.opened,
             self.config.seed,
-            self._validate,
-            self.world,
+            lambda: self.backbone,
+            validate=self._validate,
+            world=self.world,
+            progress=self.progress,
         )
-        self.space = trainer.train(self.progress)
+        self.space = trained.space
+        self._freeze()
         self.channels = self.data.channels(self.space.reader)
         with torch.no_grad():
             routing = self._image(self.space)
@@ -306,10 +321,21 @@ class _Stages:
         }
         return (
             # The trainer measures after its last epoch.
-            StageReport("contrast", seconds, True, trainer.measured),
+            StageReport("contrast", seconds, True, trained.measured),
             # Experts, router and map learn together: their time is stage 3's.
             StageReport("mixture", 0.0, True, mixture, "trained within stage 3"),
         )
+
+    def _freeze(self) -> None:
+        """Read all texts with the backbone that has learned, and go on as with a frozen one."""
+        reader = self.space.reader
+        self.tuned, channel = reader.backbone, torch.full((len(self.held_out),), QUERY_CHANNEL)
+        if self.tuned is None:
+            return
+        self.data = self.data.frozen(reader)
+        self.held_out = reader.frozen(self.held_out, channel)
+        self._image_texts()
+        reader.backbone = None
 
     def _image(self, space: CodeSpace) -> Tensor:
         """Images of codes and held-out texts after stages 2 and 3; returns the codes' routing."""
@@ -338,13 +364,15 @@ class _Stages:
         )
 
     def _train_refinement(self) -> RefineNetwork:
-        graph = without_entries(self.export, self.entry_rows)
+        rows = {t.entry_key: i for i, t in enumerate(self.data.labelled) if t.entry_key is not None}
+        graph = without_entries(self.export, rows)
         asked, hidden_anew = self._questions()
         labelled = [self.data.labelled[i] for i in asked]
-        position = {text_key(self.entry_text[key]): i for i, key in enumerate(graph.entries)}
+        texts = [self.data.labelled[rows[key]].text for key in graph.entries]
+        position = {text_key(text): i for i, text in enumerate(texts)}
         with torch.no_grad():
-            rows = torch.tensor([self.entry_rows[k] for k in graph.entries], dtype=torch.int64)
-            entries = self._points(self.entries.rows(rows))
+            named = torch.tensor([rows[key] for key in graph.entries], dtype=torch.int64)
+            entries = self._points(self.data.query_inputs.rows(named))
             queries = self._points(
                 self.data.query_inputs.rows(asked), self.data.query_channel[asked]
             )
@@ -425,7 +453,8 @@ class _Stages:
             curvature=contrast.curvature,
             hidden_size=self.data.hidden_size,
             backbone=self.config.backbone,
-            backbone_sha256=self.backbone_sha256,
+            backbone_sha256=self._published_backbone(),
+            tuned=self._mode(),
             lexical=contrast.lexical,
             map=contrast.map,
             refine=self.config.refine.network,
@@ -458,6 +487,14 @@ class _Stages:
             self.store.activate_set(info.id)
         else:
             self.store.publish(info, embedding_rows(codes, points, contrast.curvature))
+
+    def _published_backbone(self) -> str:
+        """Weights that read questions, by sha256; learned ones are written to the artifact."""
+        if self.tuned is None:
+            return self.backbone.sha256
+        folder = self.opened.artifact / BACKBONE
+        self.tuned.save(folder, self.backbone.tokenizer, CHANNELS[QUERY_CHANNEL])
+        return file_sha256(folder / WEIGHTS_FILE)
 
     def _measure(self, stage: Stage, *, tree: bool) -> dict[str, float]:
         """Retrieval of the held-out texts and, with `tree`, the tree figures, after a stage."""

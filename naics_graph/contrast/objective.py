@@ -49,11 +49,11 @@ class LossWeights:
     query_code: float = 1.0
     ancestors: float = 0.02
     code_code: float = 0.02
-    hierarchy: float = 0.5
-    lambda_rank: float = 0.0
+    hierarchy: float = 2.0
+    lambda_rank: float = 0.3
     radius: float = 0.1
     residual: float = 0.0
-    load_balance: float = 0.01
+    load_balance: float = 0.1
     router_z: float = 0.001
 
 
@@ -157,7 +157,8 @@ class Objective:
         distance = lorentz.tangent_pairwise_distance(queries.tangent, pool.tangent, space.curvature)
         label = batch.label.to(self.device)
         anchors = self.negatives.anchors(queries.routing, pool.routing, label, generator, own)
-        here, above = self._multi_level(distance, label, own, space.temperature, anchors)
+        weight = batch.weight.to(self.device)[own]
+        here, above = self._multi_level(distance, label, own, weight, space.temperature, anchors)
         parts = {"query_code": here, "ancestors": above}
         if weights.code_code or weights.hierarchy or weights.lambda_rank:
             parts |= self._structure(space, pool, generator)
@@ -237,6 +238,7 @@ class Objective:
         distance: Tensor,
         labels: Tensor,
         own: slice,
+        weight: Tensor,
         temperature: Tensor,
         anchors: Anchors | None,
     ) -> tuple[Tensor, Tensor]:
@@ -262,7 +264,9 @@ class Objective:
                     continue
                 near, own_target = at_level[mask], target[mask]
                 allowed = self.negatives.allowed(anchors, rows[mask], candidates, own_target, near)
-                loss = self._match(near, own_target, temperature, allowed) * (count / len(labels))
+                counts = weight[rows[mask]]
+                loss = self._match(near, own_target, temperature, allowed, counts)
+                loss = loss * (count / len(labels))
                 if is_target_own:
                     here = here + loss
                 else:
@@ -270,12 +274,17 @@ class Objective:
         return here, above
 
     def _match(
-        self, distance: Tensor, positive: Tensor, temperature: Tensor, allowed: Tensor | None
+        self,
+        distance: Tensor,
+        positive: Tensor,
+        temperature: Tensor,
+        allowed: Tensor | None,
+        weight: Tensor,
     ) -> Tensor:
         if self.config.query_loss == "dcl":
-            return decoupled_contrastive(distance, positive, temperature, allowed)
+            return decoupled_contrastive(distance, positive, temperature, allowed, weight)
         smoothing = self.config.smoothing
-        return smoothed_cross_entropy(distance, positive, temperature, smoothing, allowed)
+        return smoothed_cross_entropy(distance, positive, temperature, smoothing, allowed, weight)
 
     def _structure(
         self, space: CodeSpace, codes: Pool, generator: torch.Generator

@@ -143,9 +143,13 @@ class TunedBackbone(nn.Module):
         return read.new_zeros(len(tokens), width).index_copy(0, order, read)
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase, channel: Channel) -> None:
-        """Write the backbone that reads a channel in Hugging Face layout, adapters merged in."""
+        """Write the backbone that reads a channel in Hugging Face layout, its adapter merged in.
+
+        The adapters themselves go to `adapters` beside the folder, in peft's layout.
+        """
         model = self.model
         if self.mode == "lora":
+            model.save_pretrained(folder.parent / "adapters")
             model = copy.deepcopy(model)
             model.set_adapter(channel)
             model = model.merge_and_unload(adapter_names=[channel])

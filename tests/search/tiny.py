@@ -54,6 +54,7 @@ def tiny_artifact(runs: Path, world: World) -> Artifact:
         hidden_size=8,
         backbone=backbone,
         backbone_sha256=load_backbone(backbone).sha256,
+        tuned="frozen",
         lexical=lexical,
         map=shape,
         refine=network,
