@@ -37,6 +37,8 @@ PUBLIC: tuple[tuple[str, tuple[str, ...]], ...] = (
             "GateFailedError",
             "ArtifactMismatchError",
             "PartialFailureError",
+            "OutOfMemoryError",
+            "PeerLostError",
         ),
     ),
 )

@@ -101,3 +101,15 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> Non
         fail()
     assert path.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_steps_have_a_file_of_their_own_and_are_forgotten_alike(run: Run) -> None:
+    run.log("contrast", 1, 5, {"loss": 1.0})
+    for step in range(1, 8):
+        run.log_step("contrast", 1 + (step > 5), step, {"peak_mib": float(step)})
+    run.close()
+    assert len(run.metrics_file.read_text().splitlines()) == 1
+    run.save_checkpoint("contrast", 1, {"w": torch.zeros(1)}, {})
+    run.latest_checkpoint("contrast")
+    steps = [json.loads(line)["step"] for line in run.steps_file.read_text().splitlines()]
+    assert steps == [1, 2, 3, 4, 5]

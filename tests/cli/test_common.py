@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from naics_graph.cli import common
+from naics_graph.store.contract import show_detail
 
 
 def test_json_is_one_object_with_its_schema_first(capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,3 +69,22 @@ def test_progress_on_a_terminal_is_a_bar_a_phase(monkeypatch: pytest.MonkeyPatch
     assert "reading" in screen.getvalue()
     assert "4/4" in screen.getvalue()
     assert "0/?" in screen.getvalue()
+
+
+def test_a_bar_shows_the_parts_of_a_loss_and_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(
+        common, "stderr_console", lambda: Console(file=screen, force_terminal=True, width=160)
+    )
+    with common.progress() as report:
+        assert report is not None
+        report("learning", 1, 4)
+        show_detail(report, "learning", {"loss": 1.23456, "radius": 0.5})
+        report("learning", 2, 4)
+    assert "loss 1.23  radius 0.5" in screen.getvalue()
+    assert "left" in screen.getvalue()
+
+
+def test_a_progress_without_a_place_for_figures_is_spared_them() -> None:
+    show_detail(None, "learning", {"loss": 1.0})
+    show_detail(lambda _what, _done, _total: None, "learning", {"loss": 1.0})
