@@ -18,6 +18,7 @@ import torch
 from naics_graph import settings
 from naics_graph.artifact import Artifact
 from naics_graph.config import load_config
+from naics_graph.encode.backbone import BackboneConfig, load_backbone
 from naics_graph.errors import ArtifactMismatchError, DatabaseError
 from naics_graph.geometry import lorentz
 from naics_graph.pipeline import (
@@ -31,6 +32,7 @@ from naics_graph.store.contract import GraphStore, NearestRequest
 from naics_graph.store.open import open_store
 from naics_graph.taxonomy.model import IndexEntry, Role, Taxonomy
 from naics_graph.taxonomy.sources import read_taxonomy
+from tests.encode.tiny import write_tiny_model
 
 SMALL = [
     "contrast.epochs=2",
@@ -234,3 +236,36 @@ def test_the_same_on_neo4j(
     expected_codes, expected = embedded.read_set("first")
     assert codes == expected_codes
     assert np.allclose(points, expected, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_a_backbone_that_learned_is_published_with_the_model(home: Path, tmp_path: Path) -> None:
+    """What was measured in training is what the artifact, loaded anew, gives."""
+    taxonomy = with_entries(read_taxonomy(None, "2022", None))
+    write_tiny_model(tmp_path / "tiny")
+    plain = BackboneConfig(name=str(tmp_path / "tiny"))
+    tuned = [
+        f"backbone.name={plain.name}",
+        "contrast.epochs=1",
+        "contrast.finetune.mode=lora",
+        "contrast.finetune.epochs=1",
+        "contrast.finetune.learning_rate=1e-2",
+    ]
+    with open_store(str(home / "tuned.lbug")) as store:
+        store.load(taxonomy)
+        report = train(store, load_config(TrainConfig, None, [*SMALL, *tuned]), run="tuned")
+    artifact = Artifact.load(report.folder / "artifact")
+    assert (report.folder / "artifact" / "backbone" / "model.safetensors").exists()
+    assert (report.folder / "artifact" / "adapters").is_dir()
+    held_out = [entry for entry in taxonomy.entries if entry.evaluated]
+    leaves = [i for i, code in enumerate(artifact.codes) if len(code) == 6 and "-" not in code]
+    scores = artifact.scores("contrast", [entry.text for entry in held_out])[:, leaves]
+    codes = [artifact.codes[i] for i in leaves]
+    ranks = [
+        1 + int((row > row[codes.index(entry.code)]).sum())
+        for row, entry in zip(scores, held_out, strict=True)
+    ]
+    measured = {stage.stage: stage.metrics for stage in report.stages}["contrast"]["mrr"]
+    assert np.mean([1 / rank for rank in ranks]) == pytest.approx(measured, abs=1e-6)
+    text = ["washing and clipping dogs"]
+    assert not np.allclose(artifact.encode(text, "encode"), load_backbone(plain).encode(text))
