@@ -177,6 +177,10 @@ def _attached(task: Task, queries: Tensor, weight: float) -> Tensor:
 class _Tangent(RefineNetwork):
     """A control on tangent vectors at the origin, behind the interface of stage 4."""
 
+    def __init__(self, config: HGCNConfig, dim: int, curvature: float) -> None:
+        super().__init__(config, dim, curvature)
+        self.curvature, self.relations = curvature, config.relations
+
     def forward(
         self, points: Mapping[str, Tensor], edges: Mapping[Relation, Tensor], depth: Tensor
     ) -> Tensor:
@@ -213,10 +217,6 @@ class _Tangent(RefineNetwork):
 class _Euclidean(_Tangent):
     """The convolution of stage 4 with arithmetic means: the same weights, biases and gates."""
 
-    def __init__(self, config: HGCNConfig, dim: int, curvature: float) -> None:
-        super().__init__(config, dim, curvature)
-        self.curvature, self.relations = curvature, config.relations
-
     def moved(
         self, tangent: dict[str, Tensor], edges: dict[Relation, Tensor], depth: Tensor
     ) -> Tensor:
@@ -233,7 +233,8 @@ class _Euclidean(_Tangent):
                 0, edge[1], self._message(name, tangent[source])[edge[0]]
             )
             total, weights = total + gate * heard / degree.clamp(min=1.0), weights + gate
-        return total / weights
+        mean: Tensor = total / weights
+        return mean
 
     def project(self) -> None:
         """Keep gates at or above zero."""
@@ -253,7 +254,6 @@ class _Convolved(_Tangent):
         from torch_geometric.nn import HeteroConv
 
         super().__init__(config, dim, curvature)
-        self.curvature, self.relations = curvature, config.relations
         del self.convolutions
         sources = {"classified_as": ENTRY}
         self.layer = HeteroConv(

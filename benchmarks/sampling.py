@@ -20,7 +20,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -113,7 +113,7 @@ def _scaled(work: Work, seeds: dict[str, Tensor], counts: dict[str, int], repeat
 def _bytes(exported: ExportedGraph, cached: SubgraphSampler) -> int:
     """What topology and sampler hold in memory."""
     stored = [end for attr in exported.get_all_edge_attrs() for end in exported[attr]]
-    size = sum(end.numel() * end.element_size() for end in stored)
+    size: int = sum(end.numel() * end.element_size() for end in stored)
     for incoming in cached.incoming.values():
         size += incoming.source.nbytes + incoming.start.nbytes + incoming.edge.nbytes
     return size
@@ -157,7 +157,7 @@ def _k_hop(data: HeteroData, hops: int) -> Work:
     whole = data.to_homogeneous()
 
     def work(node_type: str, seeds: Tensor) -> None:
-        for batch in (seeds + offset[node_type]).split(BATCH):
+        for batch in torch.split(seeds + offset[node_type], BATCH):
             nodes, *_ = k_hop_subgraph(
                 batch, hops, whole.edge_index, relabel_nodes=True, num_nodes=whole.num_nodes
             )
@@ -175,7 +175,7 @@ def _loops(graph: GraphExport, points: dict[str, Tensor], fan_out: list[int]) ->
     draw = random.Random(0)
 
     def work(node_type: str, seeds: Tensor) -> None:
-        for batch in seeds.split(BATCH):
+        for batch in torch.split(seeds, BATCH):
             known = {(node_type, seed) for seed in batch.tolist()}
             _expand(known, heard, names, fan_out, draw)
             _join(points, known)
@@ -222,7 +222,7 @@ def _one_query(
 
     def work(node_type: str, seeds: Tensor) -> None:
         query = ONE_QUERY.format(label=LABEL[node_type])
-        for batch in seeds.split(BATCH):
+        for batch in torch.split(seeds, BATCH):
             keys = graph.keys(node_type, batch.numpy())
             around: dict[str, dict[str, list[str]]] = {}
             for key, first, second in _rows(store, query, keys):
@@ -237,13 +237,13 @@ def _one_query(
     return work
 
 
-def _rows(store: GraphStore, query: str, keys: list[str]) -> Iterator[list[object]]:
+def _rows(store: GraphStore, query: str, keys: list[str]) -> Iterator[list[Any]]:
     """Rows of a query of this file, past the named queries of the product."""
     if store.dialect == "neo4j":
         connection = vars(store)["_connection"]
         return (list(row.values()) for row in connection.read(query, keys=keys))
     opened = vars(store)["_opened"]
-    rows: Iterator[list[object]] = iter(opened.execute(query, {"keys": keys}).get_all())
+    rows: Iterator[list[Any]] = iter(opened.execute(query, {"keys": keys}).get_all())
     return rows
 
 

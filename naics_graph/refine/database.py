@@ -210,7 +210,7 @@ class DatabaseSampler(NeighbourSampler):
         self, relation: Relation, frontier: Ints, count: int, hidden: Hidden | None, by: Polynomial
     ) -> Drawn:
         found: list[tuple[Ints, Ints]] = []
-        asked = ALL if count < 0 else count + SPARE * self._may_lack(relation, hidden)
+        asked = ALL if count < 0 else count if hidden is None else count + SPARE
         waiting = frontier
         while len(waiting):
             rows = self._ask(relation, waiting, asked, by)
@@ -229,10 +229,6 @@ class DatabaseSampler(NeighbourSampler):
             found.append((source[done], target[done]))
             asked *= 4
         return self._in_order(relation, frontier, found)
-
-    def _may_lack(self, relation: Relation, hidden: Hidden | None) -> bool:
-        """Whether the database has edges of this relation that the subgraph must not have."""
-        return relation == CLASSIFIED_AS or (hidden is not None and hidden.touches(relation))
 
     def _ask(self, relation: Relation, listeners: Ints, count: int, by: Polynomial) -> list[Row]:
         keys = self.graph.keys(relation[2], listeners)

@@ -23,7 +23,6 @@ from naics_graph.refine.graph import (
     CLASSIFIED_AS,
     ENTRY,
     EXCLUDES,
-    HAS_CHILD,
     INDUSTRY,
     ExportedGraph,
     reverse,
@@ -58,10 +57,6 @@ class Hidden:
     entry: Mask
     pair: Ints
     codes: int
-
-    def touches(self, relation: Relation) -> bool:
-        """Whether edges of this relation may be hidden."""
-        return relation not in (HAS_CHILD, reverse(HAS_CHILD))
 
     def kept(self, relation: Relation, source: Ints, target: Ints) -> Mask | None:
         """(e,) bool of the edges to keep; None for all."""

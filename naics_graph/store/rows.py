@@ -171,12 +171,16 @@ def graph_nodes(vintage: Row, codes: Row, entries: Row) -> GraphNodes:
         codes: columns {key, place} of the codes of the vintage, the key a code.
         entries: the same of its entries, validation left out.
     """
-    keys, places = [], []
-    for columns in (codes, entries):
-        order = sorted(range(len(columns["key"])), key=columns["key"].__getitem__)
-        keys.append(tuple(columns["key"][i] for i in order))
-        places.append(np.array(columns["place"], dtype=np.int64)[order])
-    return GraphNodes(vintage["vintage"], vintage["version"], *keys, *places)
+    code, code_place = _in_key_order(codes)
+    entry, entry_place = _in_key_order(entries)
+    return GraphNodes(vintage["vintage"], vintage["version"], code, entry, code_place, entry_place)
+
+
+def _in_key_order(columns: Row) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    keys: list[str] = columns["key"]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    place = np.array(columns["place"], dtype=np.int64)[order]
+    return tuple(keys[i] for i in order), place
 
 
 def graph_edges(nodes: GraphNodes, relation: Relation, pairs: Row) -> NDArray[np.int64]:

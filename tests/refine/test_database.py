@@ -160,6 +160,15 @@ def test_entries_that_are_not_of_the_graph_are_not_drawn(loaded: Loaded) -> None
     assert np.array_equal(torch.stack([row, column]), fewer.edges[CLASSIFIED_AS])
 
 
+def test_no_query_returns_an_evaluated_entry(loaded: Loaded) -> None:
+    by = polynomial(0, np.arange(1), "classified_as")
+    keys = [f"2022:{code}" for code in loaded.graph.codes]
+    rows = loaded.store.run("sample_classified_as", listeners=keys, count=99, **by._asdict())
+    drawn = {edge % 2**32 for row in rows for edge in row["drawn"]}
+    usable = {i for i, entry in enumerate(TAXONOMY.entries) if not entry.evaluated}
+    assert drawn == usable < set(range(len(TAXONOMY.entries)))
+
+
 def test_the_graph_in_the_database_is_pygs_graph_store(loaded: Loaded) -> None:
     exported, database = ExportedGraph(loaded.graph), DatabaseGraph(*loaded)
     assert database.get_all_edge_attrs() == exported.get_all_edge_attrs()
@@ -170,12 +179,10 @@ def test_the_graph_in_the_database_is_pygs_graph_store(loaded: Loaded) -> None:
             assert all(torch.equal(part[relation], other[relation]) for relation in part)
     attr = database.get_all_edge_attrs()[0]
     edge = (torch.tensor([0]), torch.tensor([1]))
-    for change in (
-        lambda: database.put_edge_index(edge, attr),
-        lambda: database.remove_edge_index(attr),
-    ):
-        with pytest.raises(NotImplementedError, match="by `load` alone"):
-            change()
+    with pytest.raises(NotImplementedError, match="by `load` alone"):
+        database.put_edge_index(edge, attr)
+    with pytest.raises(NotImplementedError, match="by `load` alone"):
+        database.remove_edge_index(attr)
     for unknown in ({"edge_type": HAS_CHILD, "layout": "csc"}, {"edge_type": ("a", "b", "c")}):
         with pytest.raises(KeyError):
             database.get_edge_index(**{"layout": "coo", "size": (92, 92), **unknown})
