@@ -52,7 +52,8 @@ def edge_keys(source: Ints, target: Ints, draw: Polynomial) -> Ints:
     """
     x = (source + draw.r * target) % PRIME
     h = (((draw.c3 * x + draw.c2) % PRIME * x + draw.c1) % PRIME * x + draw.c0) % PRIME
-    return (h << SHIFT) + source
+    keys: Ints = (h << SHIFT) + source
+    return keys
 
 
 def smallest(run: Ints, key: Ints, count: int) -> Ints:
