@@ -1,7 +1,7 @@
 """What the graph is worth: stage 4 beside its controls, on the points of a finished run.
 
     python benchmarks/refinement.py --database FILE_OR_URI --artifact RUN/artifact
-        [--seeds 0 1 2] [--epochs 4] [--only WORD ...] [--set KEY=VALUE ...]
+        [--seeds 0 1 2] [--epochs 4] [--queries N] [--only WORD ...] [--set KEY=VALUE ...]
 
 The database must be loaded with roles; figures are of its validation role, mean ± deviation over
 the seeds. All learned systems train on the same points, queries (those that stand in no channel),
@@ -72,7 +72,8 @@ def main() -> None:
     config = load_config(TrainConfig, None, arguments.set).refine
     config = dataclasses.replace(config, epochs=arguments.epochs, validate_every=0)
     with open_store(settings.database(arguments.database), read_only=True) as store:
-        task = _task(store, Artifact.load(arguments.artifact, settings.vectors_dir()))
+        artifact = Artifact.load(arguments.artifact, settings.vectors_dir())
+        task = _task(store, artifact, arguments.queries)
     print(
         f"{len(task.inputs.query_code):,} training queries, {len(task.truth):,} of validation, "
         f"{arguments.epochs} epochs, seeds {arguments.seeds}\n"
@@ -298,13 +299,16 @@ class _Gat(_Convolved):
         return layer
 
 
-def _task(store: GraphStore, artifact: Artifact) -> Task:
+def _task(store: GraphStore, artifact: Artifact, most: int) -> Task:
     taxonomy, graph = store.taxonomy(artifact.vintage), store.export_graph(artifact.vintage)
     evaluated = [entry for entry in taxonomy.entries if entry.evaluated]
     if not evaluated:
         raise SystemExit("no entry has the validation role: load with --roles")
     tree, channels = Tree.of(taxonomy), ChannelTexts.of(taxonomy)
     labelled = [text for text in labelled_texts(taxonomy) if not channels.hides(text)]
+    if most and most < len(labelled):
+        chosen = np.random.default_rng(0).choice(len(labelled), most, replace=False)
+        labelled = [labelled[i] for i in sorted(chosen)]
     text_of = {entry.key: entry.text for entry in taxonomy.entries}
 
     def points(texts: list[str]) -> Tensor:
@@ -366,6 +370,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--artifact", type=Path, required=True, help="of a finished run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--queries", type=int, default=0, help="at most so many, drawn; 0: all")
     parser.add_argument("--only", nargs="+", default=[], help="systems whose names hold a word")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     return parser.parse_args()
