@@ -161,7 +161,8 @@ def test_links_join_equal_titles_of_neighbours() -> None:
 
 def test_an_export_leaves_out_pairs_without_ends() -> None:
     relation = ("industry", "excludes", "industry")
-    codes, none = {"key": ["b", "a"], "place": [0, 5]}, {"key": [], "place": []}
+    none: dict[str, list[int]] = {"key": [], "place": []}
+    codes = {"key": ["b", "a"], "place": [0, 5]}
     nodes = graph_nodes({"vintage": "v", "version": "1"}, codes, none)
     assert nodes.codes == ("a", "b")
     assert nodes.code_place.tolist() == [5, 0]
@@ -171,7 +172,8 @@ def test_an_export_leaves_out_pairs_without_ends() -> None:
 
 
 def test_nodes_with_places_of_others_are_refused() -> None:
-    one, none = {"key": ["b"], "place": [0]}, {"key": [], "place": []}
+    none: dict[str, list[int]] = {"key": [], "place": []}
+    one = {"key": ["b"], "place": [0]}
     nodes = graph_nodes({"vintage": "v", "version": "1"}, one, none)
     with pytest.raises(ValueError, match="1 codes and 1 entries"):
         dataclasses.replace(nodes, entries=("e",))
