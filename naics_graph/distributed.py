@@ -152,9 +152,8 @@ class World:
         flat = torch.cat([g.flatten() for g in gradients])
         with _peers():
             dist.all_reduce(flat)
-        for gradient, part in zip(
-            gradients, flat.split([g.numel() for g in gradients]), strict=True
-        ):
+        parts = torch.split(flat, [g.numel() for g in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
 
     def _sparse_sum(self, parameter: nn.Parameter) -> Tensor:

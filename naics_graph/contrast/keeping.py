@@ -41,10 +41,10 @@ class Averaged(Generic[M]):
         """Follow one step of `module`."""
         kept = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
-        for average, value in zip(self.module.parameters(), module.parameters(), strict=True):
-            average.lerp_(value, 1.0 - kept)
-        for average, value in zip(self.module.buffers(), module.buffers(), strict=True):
-            average.copy_(value)
+        for average, weight in zip(self.module.parameters(), module.parameters(), strict=True):
+            average.lerp_(weight, 1.0 - kept)
+        for copied, value in zip(self.module.buffers(), module.buffers(), strict=True):
+            copied.copy_(value)
 
 
 class Best:
