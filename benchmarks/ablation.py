@@ -41,6 +41,17 @@ CHANGES: Final[dict[str, tuple[str, ...]]] = {
     "false negatives eliminated": ("objective.negatives.eliminate=true",),
     "curriculum": ("curriculum.enabled=true",),
     "averaged weights": ("averaging=0.98",),
+    **{
+        f"without {plural}": (f"sources.{source}=0",)
+        for source, plural in {
+            "index": "index entries",
+            "phrase": "companion phrases",
+            "title": "titles",
+            "description": "descriptions",
+            "example": "illustrative examples",
+            "exclusion": "cross-reference clauses",
+        }.items()
+    },
 }
 
 

@@ -72,8 +72,12 @@ def write_artifact(
     residual: Tensor,
     network: RefineNetwork,
     points: Mapping[str, Tensor],
+    metrics: Mapping[str, float],
 ) -> None:
-    """Write all files; `config.json` comes last and marks the artifact complete."""
+    """Write all files; `config.json` comes last and marks the artifact complete.
+
+    `metrics` are the figures of the published stage, for the model card.
+    """
     tensors = {f"text_map.{name}": value for name, value in text_map.state_dict().items()}
     tensors |= {f"reader.{name}": value for name, value in reader.state_dict().items()}
     tensors["idf"] = vocabulary.idf
@@ -82,7 +86,7 @@ def write_artifact(
     save_tensors(folder / "model.safetensors", tensors)
     save_tensors(folder / "points.safetensors", points)
     with replacing(folder / "README.md") as temporary:
-        temporary.write_text(_card(config), encoding="utf-8")
+        temporary.write_text(_card(config, metrics), encoding="utf-8")
     write_json(folder / "config.json", dataclasses.asdict(config))
 
 
@@ -271,7 +275,8 @@ def stage_scores(stage: Stage, queries: Tensor, codes: Tensor, curvature: float)
     return -lorentz.pairwise_distance(queries, codes, curvature)
 
 
-def _card(config: ArtifactConfig) -> str:
+def _card(config: ArtifactConfig, metrics: Mapping[str, float]) -> str:
+    """The model card: what it is, its figures, hashes of what it is made of."""
     header: dict[str, Any] = {
         "library_name": "naics-graph",
         "base_model": config.backbone.name,
@@ -284,7 +289,15 @@ def _card(config: ArtifactConfig) -> str:
         f"NAICS {config.vintage} in the Lorentz model, d = {config.map.dim}, curvature "
         f"-{config.curvature}; stage published: {config.published}.",
         "",
-        "Load it with `naics_graph.artifact.Artifact.load(folder)`.",
+        "Load it with `naics_graph.artifact.Artifact.load(folder)`; `encode(texts)` gives Lorentz",
+        "points, time first, and `points()` those of all codes, in the order of `codes`.",
+        "",
+        "| figure, held-out texts and all codes | |",
+        "|---|---|",
+        *(f"| {name} | {value:.4f} |" for name, value in metrics.items()),
+        "",
+        f"Backbone {config.backbone.name} ({config.tuned}), sha256 {config.backbone_sha256}.",
+        f"Loaded graph, sha256 {config.data_sha256}.",
         "",
     ]
     return "\n".join(lines)

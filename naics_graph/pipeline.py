@@ -471,6 +471,7 @@ class _Stages:
             residual,
             self.network,
             {str(stage): points for stage, points in self.codes.items()},
+            metrics,
         )
         info = EmbeddingSetInfo(
             id=self.opened.id,

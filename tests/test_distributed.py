@@ -97,7 +97,7 @@ def reduced(world: World) -> list[NDArray[np.float64] | None]:
     table = nn.EmbeddingBag(6, 2, mode="sum", sparse=True)
     if world.rank != 2:
         table(torch.tensor([[world.rank, 5, 5]])).sum().backward()
-    parameters = [single, double, once, never, table.weight]
+    parameters = [single, double, once, never, *table.parameters()]
     world.reduce_gradients(parameters)
     return [None if p.grad is None else p.grad.to_dense().double().numpy() for p in parameters]
 

@@ -61,15 +61,16 @@ class LossWeights:
 class ObjectiveConfig:
     """How the parts are measured.
 
-    query_loss: `softmax` (cross-entropy with smoothing) or `dcl` for query -> code; code -> code is
-    always DCL. radius_step: the τ of r = τ · depth. sampled_codes: anchors a step for the
-    code -> code, hierarchy and rank parts, against all codes. rank_list: candidates an anchor
-    ranks, its relatives at tree distance 1 and 2 and the nearest others. rank_width: the gap in
-    distance that counts as clearly ordered. negatives: which codes may be negatives of queries and
-    of codes.
+    ancestor_decay: an ancestor k levels up counts decay^(k - 1). query_loss: `softmax`
+    (cross-entropy with smoothing) or `dcl` for query -> code; code -> code is always DCL.
+    radius_step: the τ of r = τ · depth. sampled_codes: anchors a step for the code -> code,
+    hierarchy and rank parts, against all codes. rank_list: candidates an anchor ranks, its
+    relatives at tree distance 1 and 2 and the nearest others. rank_width: the gap in distance that
+    counts as clearly ordered. negatives: which codes may be negatives of queries and of codes.
     """
 
     weights: LossWeights = field(default_factory=LossWeights)
+    ancestor_decay: float = 1.0
     query_loss: Literal["softmax", "dcl"] = "softmax"
     smoothing: float = 0.05
     radius_step: float = 0.6
@@ -80,6 +81,8 @@ class ObjectiveConfig:
 
     def __post_init__(self) -> None:
         """Refuse lists with nothing to order."""
+        if not 0.0 < self.ancestor_decay <= 1.0:
+            raise ValueError(f"ancestor_decay is {self.ancestor_decay}, it must be in (0, 1]")
         if self.rank_list < 2:
             raise ValueError(f"rank_list is {self.rank_list}, it must be at least 2")
         if not self.rank_width > 0:
@@ -265,6 +268,9 @@ class Objective:
                 near, own_target = at_level[mask], target[mask]
                 allowed = self.negatives.allowed(anchors, rows[mask], candidates, own_target, near)
                 counts = weight[rows[mask]]
+                if not is_target_own:
+                    up = self.depth[label[rows[mask]]] - depth
+                    counts = counts * self.config.ancestor_decay ** (up - 1)
                 loss = self._match(near, own_target, temperature, allowed, counts)
                 loss = loss * (count / len(labels))
                 if is_target_own:

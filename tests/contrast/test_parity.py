@@ -91,7 +91,9 @@ def test_each_part_alone_reaches_every_process(part: str) -> None:
     parts, gradient, _ = step(World(), [3, 8], config)
     for seen, its_gradient, _ in run_processes(step, 4, [3, 8], config):
         assert seen == pytest.approx(parts, rel=1e-6, abs=1e-9)
-        assert np.abs(its_gradient - gradient).max() <= 1e-6 * max(np.linalg.norm(gradient), 1e-3)
+        assert np.abs(its_gradient - gradient).max() <= 1e-6 * max(
+            float(np.linalg.norm(gradient)), 1e-3
+        )
 
 
 def test_channel_dropout_acts_in_training_and_is_drawn_from_the_steps_generator() -> None:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from naics_graph.contrast.data import ContrastData
+from naics_graph.contrast.data import ContrastData, SourceWeights
 from naics_graph.contrast.objective import LossWeights, Objective, ObjectiveConfig
 from naics_graph.contrast.optimisation import DivergedError
 from naics_graph.contrast.space import CodeSpace
@@ -249,3 +249,29 @@ def test_a_loss_that_is_not_finite_stops_and_is_named(tmp_path: Path, data: Cont
     with pytest.raises(DivergedError, match="query_code"):
         trainer.train()
     assert run.latest_checkpoint("contrast") is None
+
+
+def test_far_ancestors_count_less_under_a_decay(data: ContrastData) -> None:
+    space = build_space(CONFIG, data, 0)
+    only = LossWeights(
+        **{f.name: float(f.name == "ancestors") for f in dataclasses.fields(LossWeights)}
+    )
+    even = dataclasses.replace(CONFIG.objective, weights=only)
+    decayed = dataclasses.replace(even, ancestor_decay=0.5)
+    assert gradient(space, data, decayed).norm() < gradient(space, data, even).norm()
+
+
+def test_queries_weigh_by_their_source_and_leave_with_a_weight_of_zero(data: ContrastData) -> None:
+    without = data.weighted(SourceWeights(title=0.0, exclusion=2.0))
+    assert {t.source for t in without.labelled} == {t.source for t in data.labelled} - {"title"}
+    rows = [i for i, t in enumerate(without.labelled) if t.source == "exclusion"]
+    assert without.query_weight[rows].tolist() == [2.0] * len(rows)
+    kept = [i for i, t in enumerate(data.labelled) if t.source != "title"]
+    assert torch.equal(without.query_inputs.vectors, data.query_inputs.vectors[kept])
+    assert without.hides == tuple(data.hides[i] for i in kept)
+    space = build_space(CONFIG, data, 0)
+    doubled = data.weighted(SourceWeights(index=2.0))
+    change = gradient(space, doubled, CONFIG.objective) - gradient(space, data, CONFIG.objective)
+    assert change.norm() > 1e-6
+    with pytest.raises(ValueError, match="weights of sources"):
+        SourceWeights(index=-1.0)

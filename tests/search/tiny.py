@@ -70,6 +70,7 @@ def tiny_artifact(runs: Path, world: World) -> Artifact:
         torch.zeros(len(world.points), DIMS),
         RefineNetwork(network, DIMS, world.curvature),
         {"contrast": torch.from_numpy(world.points)},
+        {"mrr": 0.5},
     )
     return Artifact.load(runs / world.set_id / "artifact")
 
