@@ -16,7 +16,7 @@ import numpy as np
 from stage3 import Bench, Trained, arguments, machine, spread
 
 from naics_graph.config import load_config
-from naics_graph.contrast.trainer import ContrastConfig
+from naics_graph.contrast.config import ContrastConfig
 
 WEIGHTS: Final = "objective.weights."
 CHANGES: Final[dict[str, tuple[str, ...]]] = {

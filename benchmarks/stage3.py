@@ -15,9 +15,10 @@ import torch
 
 from naics_graph import settings
 from naics_graph.artifact import QUERY_CHANNEL
+from naics_graph.contrast.config import ContrastConfig
 from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.space import CodeSpace
-from naics_graph.contrast.trainer import ContrastConfig, ContrastTrainer
+from naics_graph.contrast.trainer import ContrastTrainer
 from naics_graph.encode.backbone import BackboneConfig, load_backbone
 from naics_graph.encode.cache import CachedBackbone
 from naics_graph.encode.lexical import LexicalConfig

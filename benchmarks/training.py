@@ -19,7 +19,7 @@ import numpy as np
 from stage3 import Bench, Trained, arguments, machine, spread
 
 from naics_graph.config import load_config
-from naics_graph.contrast.trainer import ContrastConfig
+from naics_graph.contrast.config import ContrastConfig
 from naics_graph.evaluate.held_out import held_out_codes, held_out_metrics, without_codes
 
 ROWS: Final[dict[str, tuple[str, ...]]] = {

@@ -24,6 +24,7 @@ PUBLIC: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("naics_graph.search.results", ("SearchResult", "SimilarResult", "Hit", "PathStep")),
     ("naics_graph.store.contract", ("LoadReport", "EmbeddingSetInfo")),
     ("naics_graph.pipeline", ("TrainConfig", "TrainReport", "StageReport")),
+    ("naics_graph.artifact", ("Artifact",)),
     ("naics_graph.evaluate.report", ("EvaluationReport", "Split", "SystemRow", "TreeRow")),
     ("naics_graph.search.catalogue", ("hybrid_queries", "run_hybrid", "HybridQuery")),
     (

@@ -35,10 +35,10 @@ from naics_graph.artifact import (
     write_artifact,
 )
 from naics_graph.config import dump_config, load_config
+from naics_graph.contrast.config import ContrastConfig
 from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.finetuning import train_space
 from naics_graph.contrast.space import CodeSpace
-from naics_graph.contrast.trainer import ContrastConfig
 from naics_graph.distributed import World
 from naics_graph.encode.backbone import BackboneConfig, load_backbone
 from naics_graph.encode.cache import CachedBackbone

@@ -6,13 +6,13 @@ few epochs of the backbone suffice.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from naics_graph.contrast.config import ContrastConfig, for_finetuning
 from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.space import CodeSpace
-from naics_graph.contrast.trainer import ContrastConfig, ContrastTrainer, Validate
+from naics_graph.contrast.trainer import ContrastTrainer, Validate
 from naics_graph.distributed import World
 from naics_graph.encode.backbone import Backbone
 from naics_graph.encode.finetune import TunedBackbone
@@ -66,22 +66,3 @@ def train_space(
         trainer = ContrastTrainer(tuning, data, run, seed, validate, world, space, STAGE)
         space = trainer.train(progress)
     return Spaces(space, trainer.measured)
-
-
-def for_finetuning(config: ContrastConfig) -> ContrastConfig:
-    """The configuration of the second part: its own epochs and batches, and a share of the rates.
-
-    The curriculum is over by then.
-    """
-    tune = config.finetune
-    rate = tune.head_rate
-    lexical_rate = rate * config.lexical.learning_rate
-    return dataclasses.replace(
-        config,
-        epochs=tune.epochs,
-        batch_size=tune.batch_size,
-        learning_rate=rate * config.learning_rate,
-        residual_rate=rate * config.residual_rate,
-        lexical=dataclasses.replace(config.lexical, learning_rate=lexical_rate),
-        curriculum=dataclasses.replace(config.curriculum, enabled=False),
-    )

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from naics_graph import memory
-from naics_graph.contrast.curriculum import Curriculum, CurriculumConfig
-from naics_graph.contrast.data import Batch, ContrastData, SourceWeights
-from naics_graph.contrast.keeping import Averaged, Best, Keep
-from naics_graph.contrast.objective import Objective, ObjectiveConfig
+from naics_graph.contrast.config import ContrastConfig
+from naics_graph.contrast.curriculum import Curriculum
+from naics_graph.contrast.data import Batch, ContrastData
+from naics_graph.contrast.keeping import Averaged, Best
+from naics_graph.contrast.objective import Objective
 from naics_graph.contrast.optimisation import (
     one_cycle,
     optimiser_tensors,
@@ -26,9 +26,6 @@ from naics_graph.contrast.router_log import RouterLog, warn_of_collapse
 from naics_graph.contrast.space import CodeSpace
 from naics_graph.distributed import World
 from naics_graph.encode.channels import ChannelFeatures
-from naics_graph.encode.finetune import FineTuneConfig
-from naics_graph.encode.lexical import LexicalConfig
-from naics_graph.encode.text_map import TextMapConfig
 from naics_graph.runs import Checkpoint, Run, tensors_below
 from naics_graph.store.contract import Progress, show_detail
 
@@ -36,59 +33,6 @@ STAGE = "contrast"
 
 Validate = Callable[[CodeSpace], Mapping[str, float]]
 """Measures a space after an epoch, for the log."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContrastConfig:
-    """Optimisation of stage 3.
-
-    curvature: c > 0, the space has curvature -c. learning_rate: peak of one cycle, AdamW.
-    residual_rate: the same for code residuals. warmup: share of the steps. temperature: at the
-    start, in units of distance; learned. refresh_every: steps for which the codes' channels keep
-    the lexical vectors they were read with; queries are always read anew. validate_every: epochs
-    between measurements, 0 for the last only. keep: the weights of the `last` epoch, or of the
-    `best` one measured. early_stopping: measurements in a row without a better one after which
-    training ends; 0 never. averaging: decay of a moving average of the weights, which is then what
-    is measured and published; 0 is off. radius_limit: share of map.max_radius at which the mean
-    radius of the codes ends the training.
-    """
-
-    sources: SourceWeights = field(default_factory=SourceWeights)
-    lexical: LexicalConfig = field(default_factory=LexicalConfig)
-    map: TextMapConfig = field(default_factory=TextMapConfig)
-    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
-    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
-    finetune: FineTuneConfig = field(default_factory=FineTuneConfig)
-    curvature: float = 1.0
-    epochs: int = 8
-    batch_size: int = 1024
-    learning_rate: float = 5e-3
-    residual_rate: float = 2e-2
-    weight_decay: float = 0.01
-    warmup: float = 0.1
-    temperature: float = 0.3
-    gradient_norm: float = 5.0
-    refresh_every: int = 8
-    validate_every: int = 4
-    keep: Keep = "last"
-    early_stopping: int = 0
-    averaging: float = 0.0
-    radius_limit: float = 0.9
-
-    def __post_init__(self) -> None:
-        """Refuse values no training can use."""
-        for name in ("curvature", "learning_rate", "residual_rate", "temperature", "gradient_norm"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, it must be above 0")
-        for name in ("epochs", "batch_size", "refresh_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
-        if self.early_stopping < 0:
-            raise ValueError(f"early_stopping is {self.early_stopping}, it must be 0 or more")
-        if not 0.0 <= self.averaging < 1.0:
-            raise ValueError(f"averaging is {self.averaging}, it must be in [0, 1)")
-        if not 0.0 < self.radius_limit <= 1.0:
-            raise ValueError(f"radius_limit is {self.radius_limit}, it must be in (0, 1]")
 
 
 def build_space(config: ContrastConfig, data: ContrastData, seed: int) -> CodeSpace:

@@ -8,6 +8,7 @@ import logging
 import pytest
 
 from naics_graph.config import load_config
+from naics_graph.contrast.config import ContrastConfig
 from naics_graph.contrast.curriculum import (
     Curriculum,
     CurriculumConfig,
@@ -16,7 +17,6 @@ from naics_graph.contrast.curriculum import (
     PhaseConfig,
     TreePhase,
 )
-from naics_graph.contrast.trainer import ContrastConfig
 from naics_graph.errors import ConfigError
 
 ON = CurriculumConfig(enabled=True)

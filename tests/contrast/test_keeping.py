@@ -15,11 +15,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from naics_graph.contrast.config import ContrastConfig
 from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.keeping import Averaged, Best
 from naics_graph.contrast.optimisation import DivergedError, require_radius
 from naics_graph.contrast.space import CodeSpace
-from naics_graph.contrast.trainer import ContrastConfig, ContrastTrainer
+from naics_graph.contrast.trainer import ContrastTrainer
 from naics_graph.errors import ConfigError
 from naics_graph.runs import Run
 from tests.contrast.test_training import CONFIG, RandomEncoder, small_taxonomy

@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from naics_graph.contrast.config import ContrastConfig
 from naics_graph.contrast.data import ContrastData, SourceWeights
 from naics_graph.contrast.objective import LossWeights, Objective, ObjectiveConfig
 from naics_graph.contrast.optimisation import DivergedError
 from naics_graph.contrast.space import CodeSpace
-from naics_graph.contrast.trainer import ContrastConfig, ContrastTrainer, build_space
+from naics_graph.contrast.trainer import ContrastTrainer, build_space
 from naics_graph.encode.lexical import LexicalConfig
 from naics_graph.encode.mixture import MixtureConfig
 from naics_graph.encode.reader import TextInputs
