@@ -4,14 +4,69 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import Literal
 
 from naics_graph.contrast.curriculum import CurriculumConfig
 from naics_graph.contrast.data import SourceWeights
 from naics_graph.contrast.keeping import Keep
-from naics_graph.contrast.objective import ObjectiveConfig
+from naics_graph.contrast.negatives import NegativesConfig
 from naics_graph.encode.finetune import FineTuneConfig
 from naics_graph.encode.lexical import LexicalConfig
 from naics_graph.encode.text_map import TextMapConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossWeights:
+    """Weight of each part; zero switches it off.
+
+    query_code: a query is nearest its own code. ancestors: and at each level above nearest its
+    ancestor there. code_code: a code is nearest its own ancestors. hierarchy: distances follow the
+    tree. lambda_rank: the nearest of a code are its nearest in the tree, in that order. radius:
+    radius follows depth. residual: residuals stay small. load_balance, router_z: of the mixture's
+    router.
+    """
+
+    query_code: float = 1.0
+    ancestors: float = 0.02
+    code_code: float = 0.02
+    hierarchy: float = 2.0
+    lambda_rank: float = 0.3
+    radius: float = 0.1
+    residual: float = 0.0
+    load_balance: float = 0.1
+    router_z: float = 0.001
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectiveConfig:
+    """How the parts are measured.
+
+    ancestor_decay: an ancestor k levels up counts decay^(k - 1). query_loss: `softmax`
+    (cross-entropy with smoothing) or `dcl` for query -> code; code -> code is always DCL.
+    radius_step: the τ of r = τ · depth. sampled_codes: anchors a step for the code -> code,
+    hierarchy and rank parts, against all codes. rank_list: candidates an anchor ranks, its
+    relatives at tree distance 1 and 2 and the nearest others. rank_width: the gap in distance that
+    counts as clearly ordered. negatives: which codes may be negatives of queries and of codes.
+    """
+
+    weights: LossWeights = field(default_factory=LossWeights)
+    ancestor_decay: float = 1.0
+    query_loss: Literal["softmax", "dcl"] = "softmax"
+    smoothing: float = 0.05
+    radius_step: float = 0.6
+    sampled_codes: int = 384
+    rank_list: int = 48
+    rank_width: float = 0.2
+    negatives: NegativesConfig = field(default_factory=NegativesConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse lists with nothing to order."""
+        if not 0.0 < self.ancestor_decay <= 1.0:
+            raise ValueError(f"ancestor_decay is {self.ancestor_decay}, it must be in (0, 1]")
+        if self.rank_list < 2:
+            raise ValueError(f"rank_list is {self.rank_list}, it must be at least 2")
+        if not self.rank_width > 0:
+            raise ValueError(f"rank_width is {self.rank_width}, it must be above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -159,3 +159,20 @@ def ndcg_changes(distance: Tensor, tree_distance: Tensor) -> Tensor:
     worth = discount[rank]
     change = (gain[:, :, None] - gain[:, None, :]) * (worth[:, :, None] - worth[:, None, :])
     return change.abs() / best[:, None, None]
+
+
+def rank_lists(distance: Tensor, tree_distance: Tensor, length: int) -> Tensor:
+    """Candidates each anchor ranks: (s, l) columns, the anchor itself (tree distance 0) not there.
+
+    Its relatives at tree distance 1, then those at 2, then the nearest others, each by the present
+    distance; l is `length`, or all others where there are fewer.
+
+    Args:
+        distance: (s, n) of all codes from the anchors.
+        tree_distance: (s, n) of the same pairs.
+        length: at least 1.
+    """
+    apart = distance.max() + 1.0
+    key = distance - apart * (3.0 - tree_distance).clamp(min=0.0)
+    key = key.masked_fill(tree_distance == 0, float("inf"))
+    return key.topk(min(length, key.shape[1] - 1), dim=1, largest=False).indices

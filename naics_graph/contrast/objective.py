@@ -10,22 +10,23 @@ processes is what one process computes. A process with none of a step's anchors 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from naics_graph.contrast.config import ObjectiveConfig
 from naics_graph.contrast.data import Batch, ContrastData
 from naics_graph.contrast.losses import (
     decoupled_contrastive,
     hierarchy_preservation,
     lambda_rank,
     radius_regularisation,
+    rank_lists,
     smoothed_cross_entropy,
     stress_weight,
 )
-from naics_graph.contrast.negatives import Anchors, Negatives, NegativesConfig
+from naics_graph.contrast.negatives import Anchors, Negatives
 from naics_graph.contrast.router_log import RouterLog
 from naics_graph.contrast.space import CodeImages, CodeSpace
 from naics_graph.distributed import World
@@ -33,60 +34,6 @@ from naics_graph.encode.channels import ChannelFeatures
 from naics_graph.encode.mixture import load_balance_loss, router_z_loss
 from naics_graph.encode.text_map import TextMapOutput, drop_channels
 from naics_graph.geometry import lorentz
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossWeights:
-    """Weight of each part; zero switches it off.
-
-    query_code: a query is nearest its own code. ancestors: and at each level above nearest its
-    ancestor there. code_code: a code is nearest its own ancestors. hierarchy: distances follow the
-    tree. lambda_rank: the nearest of a code are its nearest in the tree, in that order. radius:
-    radius follows depth. residual: residuals stay small. load_balance, router_z: of the mixture's
-    router.
-    """
-
-    query_code: float = 1.0
-    ancestors: float = 0.02
-    code_code: float = 0.02
-    hierarchy: float = 2.0
-    lambda_rank: float = 0.3
-    radius: float = 0.1
-    residual: float = 0.0
-    load_balance: float = 0.1
-    router_z: float = 0.001
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectiveConfig:
-    """How the parts are measured.
-
-    ancestor_decay: an ancestor k levels up counts decay^(k - 1). query_loss: `softmax`
-    (cross-entropy with smoothing) or `dcl` for query -> code; code -> code is always DCL.
-    radius_step: the τ of r = τ · depth. sampled_codes: anchors a step for the code -> code,
-    hierarchy and rank parts, against all codes. rank_list: candidates an anchor ranks, its
-    relatives at tree distance 1 and 2 and the nearest others. rank_width: the gap in distance that
-    counts as clearly ordered. negatives: which codes may be negatives of queries and of codes.
-    """
-
-    weights: LossWeights = field(default_factory=LossWeights)
-    ancestor_decay: float = 1.0
-    query_loss: Literal["softmax", "dcl"] = "softmax"
-    smoothing: float = 0.05
-    radius_step: float = 0.6
-    sampled_codes: int = 384
-    rank_list: int = 48
-    rank_width: float = 0.2
-    negatives: NegativesConfig = field(default_factory=NegativesConfig)
-
-    def __post_init__(self) -> None:
-        """Refuse lists with nothing to order."""
-        if not 0.0 < self.ancestor_decay <= 1.0:
-            raise ValueError(f"ancestor_decay is {self.ancestor_decay}, it must be in (0, 1]")
-        if self.rank_list < 2:
-            raise ValueError(f"rank_list is {self.rank_list}, it must be at least 2")
-        if not self.rank_width > 0:
-            raise ValueError(f"rank_width is {self.rank_width}, it must be above 0")
 
 
 @dataclass(frozen=True)
@@ -358,20 +305,3 @@ class Objective:
             return distance.new_zeros(())
         share = stress_weight(tree_distance[own]).sum() / stress_weight(tree_distance).sum()
         return hierarchy_preservation(distance, tree_distance[own], scale) * share
-
-
-def rank_lists(distance: Tensor, tree_distance: Tensor, length: int) -> Tensor:
-    """Candidates each anchor ranks: (s, l) columns, the anchor itself (tree distance 0) not there.
-
-    Its relatives at tree distance 1, then those at 2, then the nearest others, each by the present
-    distance; l is `length`, or all others where there are fewer.
-
-    Args:
-        distance: (s, n) of all codes from the anchors.
-        tree_distance: (s, n) of the same pairs.
-        length: at least 1.
-    """
-    apart = distance.max() + 1.0
-    key = distance - apart * (3.0 - tree_distance).clamp(min=0.0)
-    key = key.masked_fill(tree_distance == 0, float("inf"))
-    return key.topk(min(length, key.shape[1] - 1), dim=1, largest=False).indices

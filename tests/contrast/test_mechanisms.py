@@ -12,11 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from naics_graph.contrast.config import ContrastConfig
+from naics_graph.contrast.config import ContrastConfig, LossWeights, ObjectiveConfig
 from naics_graph.contrast.curriculum import CurriculumConfig, HardPhase, TreePhase
 from naics_graph.contrast.data import ContrastData
+from naics_graph.contrast.losses import rank_lists
 from naics_graph.contrast.negatives import NegativesConfig
-from naics_graph.contrast.objective import LossWeights, Objective, ObjectiveConfig, rank_lists
+from naics_graph.contrast.objective import Objective
 from naics_graph.contrast.trainer import ContrastTrainer, build_space
 from naics_graph.runs import Run
 from tests.contrast.test_training import CONFIG, RandomEncoder, small_taxonomy

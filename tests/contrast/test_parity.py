@@ -10,9 +10,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from naics_graph.contrast.config import LossWeights, ObjectiveConfig
 from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.negatives import NegativesConfig
-from naics_graph.contrast.objective import LossWeights, Objective, ObjectiveConfig
+from naics_graph.contrast.objective import Objective
 from naics_graph.contrast.trainer import build_space
 from naics_graph.distributed import World
 from tests.contrast.test_training import CONFIG, RandomEncoder, small_taxonomy

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from naics_graph.contrast.config import ContrastConfig
+from naics_graph.contrast.config import ContrastConfig, LossWeights, ObjectiveConfig
 from naics_graph.contrast.data import ContrastData, SourceWeights
-from naics_graph.contrast.objective import LossWeights, Objective, ObjectiveConfig
+from naics_graph.contrast.objective import Objective
 from naics_graph.contrast.optimisation import DivergedError
 from naics_graph.contrast.space import CodeSpace
 from naics_graph.contrast.trainer import ContrastTrainer, build_space
