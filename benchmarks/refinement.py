@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from naics_graph import settings
 from naics_graph.artifact import Artifact
 from naics_graph.config import load_config
-from naics_graph.encode.channels import ChannelTexts, text_key
+from naics_graph.encode.channels import ChannelTexts
 from naics_graph.evaluate.gates import Evidence, accept_refinement
 from naics_graph.evaluate.hierarchy import tree_metrics
 from naics_graph.evaluate.retrieval import reciprocal_ranks, retrieval_metrics
@@ -42,6 +42,7 @@ from naics_graph.pipeline import TrainConfig
 from naics_graph.refine.graph import ENTRY, INDUSTRY
 from naics_graph.refine.layers import DEPTHS, SELF
 from naics_graph.refine.network import HGCNConfig, RefineNetwork
+from naics_graph.refine.own_edges import own_entries, own_exclusions
 from naics_graph.refine.trainer import RefineConfig, RefineInputs, train_refinement
 from naics_graph.runs import Run
 from naics_graph.store.contract import GraphStore, Relation
@@ -314,19 +315,15 @@ def _task(store: GraphStore, artifact: Artifact, most: int) -> Task:
     def points(texts: list[str]) -> Tensor:
         return torch.from_numpy(artifact.encode(texts, "contrast"))
 
-    number = {text_key(text_of[key]): i for i, key in enumerate(graph.entries)}
-    pairs = [
-        (tree.position[t.holder], tree.position[t.code]) if t.source == "exclusion" else (-1, -1)
-        for t in labelled
-    ]
+    entries = [text_of[key] for key in graph.entries]
     inputs = RefineInputs(
         graph=graph,
         code_points=torch.from_numpy(artifact.points("contrast")),
-        entry_points=points([text_of[key] for key in graph.entries]),
+        entry_points=points(entries),
         query_points=points([text.text for text in labelled]),
         query_code=torch.tensor([tree.position[text.code] for text in labelled]),
-        query_entry=torch.tensor([number.get(text_key(text.text), -1) for text in labelled]),
-        query_exclusion=torch.tensor(pairs).reshape(-1, 2),
+        query_entry=own_entries(labelled, entries),
+        query_exclusion=own_exclusions(labelled, tree.position),
         tree=tree,
         curvature=artifact.curvature,
     )

@@ -88,6 +88,6 @@ def _report(failures: Mapping[int, ProcessFailure], folder: Path) -> int:
     raise PeerLostError(
         f"process {rank} was ended by {signal.Signals(-code).name}",
         where=f"rank {rank} of the training",
-        do="see whether the machine ran out of memory (contrast.batch_size and "
-        "backbone.batch_size lower the need), then continue with --resume",
+        do="see whether the machine ran out of memory; continue with --resume where there is "
+        "more, or start a run with a lower contrast.batch_size or backbone.batch_size",
     )

@@ -42,11 +42,11 @@ from naics_graph.contrast.space import CodeSpace
 from naics_graph.distributed import World
 from naics_graph.encode.backbone import BackboneConfig, load_backbone
 from naics_graph.encode.cache import CachedBackbone
-from naics_graph.encode.channels import ChannelFeatures, text_key
+from naics_graph.encode.channels import ChannelFeatures
 from naics_graph.encode.mixture import routing_metrics
 from naics_graph.encode.reader import TextInputs
 from naics_graph.encode.weights import WEIGHTS_FILE
-from naics_graph.errors import UsageError
+from naics_graph.errors import ConfigError, UsageError
 from naics_graph.evaluate.gates import Evidence, GateDecision, accept_refinement
 from naics_graph.evaluate.hierarchy import tree_metrics
 from naics_graph.evaluate.retrieval import reciprocal_ranks, retrieval_metrics
@@ -55,6 +55,7 @@ from naics_graph.geometry.disk import disk_layout
 from naics_graph.memory import explained_shortage
 from naics_graph.refine.graph import require_current
 from naics_graph.refine.network import RefineNetwork
+from naics_graph.refine.own_edges import own_entries, own_exclusions
 from naics_graph.refine.trainer import RefineConfig, RefineInputs, train_refinement
 from naics_graph.runs import Run
 from naics_graph.store.contract import (
@@ -64,7 +65,6 @@ from naics_graph.store.contract import (
     GraphStore,
     Progress,
 )
-from naics_graph.taxonomy.labelled import LabelledText
 from naics_graph.taxonomy.model import CHANNELS, Role, Taxonomy
 from naics_graph.taxonomy.tree import Tree
 
@@ -274,10 +274,12 @@ class _Stages:
         self.backbone = load_backbone(self.config.backbone)
         encoder = CachedBackbone(self.backbone, settings.vectors_dir())
         lexical = self.config.contrast.lexical
-        self.data = ContrastData.of(self.taxonomy, encoder, lexical, self.progress)
+        data = ContrastData.of(self.taxonomy, encoder, lexical, self.progress)
+        self.data = data.weighted(self.config.contrast.sources)
         held_out = [e for e in self.taxonomy.entries if e.evaluated]
         leaf = {int(position): i for i, position in enumerate(self.leaves)}
         self.truth = np.array([leaf[self.tree.position[e.code]] for e in held_out], dtype=np.int64)
+        self._require_judges(len(held_out))
         texts = [e.text for e in held_out]
         self.held_out = TextInputs.of(texts, encoder, self.data.vocabulary)
         self._image_texts()
@@ -286,6 +288,15 @@ class _Stages:
             self.data = self.data.with_tokens(self.backbone)
             self.held_out = self.held_out.with_tokens(self.backbone, texts)
         return StageReport("encode", time.perf_counter() - started, True, metrics)
+
+    def _require_judges(self, held_out: int) -> None:
+        contrast = self.config.contrast
+        if not held_out and (contrast.keep == "best" or contrast.early_stopping):
+            raise ConfigError(
+                "there is no held-out text to judge an epoch by",
+                where="contrast.keep, contrast.early_stopping",
+                do="load with --roles, or set held_out above 0, or keep the last epoch",
+            )
 
     def _mode(self) -> Literal["frozen", "lora", "full"]:
         return self.config.contrast.finetune.resolved(self.world.device)
@@ -369,7 +380,6 @@ class _Stages:
         asked, hidden_anew = self._questions()
         labelled = [self.data.labelled[i] for i in asked]
         texts = [self.data.labelled[rows[key]].text for key in graph.entries]
-        position = {text_key(text): i for i, text in enumerate(texts)}
         with torch.no_grad():
             named = torch.tensor([rows[key] for key in graph.entries], dtype=torch.int64)
             entries = self._points(self.data.query_inputs.rows(named))
@@ -382,8 +392,8 @@ class _Stages:
             entry_points=entries,
             query_points=queries,
             query_code=self.data.query_code[asked],
-            query_entry=torch.tensor([position.get(text_key(t.text), -1) for t in labelled]),
-            query_exclusion=torch.tensor([self._edge(t) for t in labelled]).reshape(-1, 2),
+            query_entry=own_entries(labelled, texts),
+            query_exclusion=own_exclusions(labelled, self.tree.position),
             tree=self.tree,
             curvature=self.config.contrast.curvature,
             without=(lambda rows: self._codes_without(asked[rows])) if hidden_anew else None,
@@ -424,12 +434,6 @@ class _Stages:
             channel = torch.full((len(inputs),), QUERY_CHANNEL)
         image = self.space.queries(inputs, channel)
         return lorentz.expmap0(image.tangent, self.space.curvature).cpu()
-
-    def _edge(self, text: LabelledText) -> tuple[int, int]:
-        """The exclusion edge a clause was taken from, as code positions; else (-1, -1)."""
-        if text.source != "exclusion":
-            return (-1, -1)
-        return (self.tree.position[text.holder], self.tree.position[text.code])
 
     def _gate(self) -> GateDecision:
         return accept_refinement(self._evidence("contrast"), self._evidence("refine"))

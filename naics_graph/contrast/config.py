@@ -36,6 +36,12 @@ class LossWeights:
     load_balance: float = 0.1
     router_z: float = 0.001
 
+    def __post_init__(self) -> None:
+        """Refuse negative weights, and none at all."""
+        weights = dataclasses.astuple(self)
+        if min(weights) < 0 or not max(weights) > 0:
+            raise ValueError("weights of losses must be 0 or more, and one of them above 0")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectiveConfig:
@@ -47,6 +53,8 @@ class ObjectiveConfig:
     hierarchy and rank parts, against all codes. rank_list: candidates an anchor ranks, its
     relatives at tree distance 1 and 2 and the nearest others. rank_width: the gap in distance that
     counts as clearly ordered. negatives: which codes may be negatives of queries and of codes.
+    residual_dropout: chance that a code stands without its residual in a step, where its texts
+    alone put it: what is learned for such codes holds for codes never trained on.
     """
 
     weights: LossWeights = field(default_factory=LossWeights)
@@ -58,9 +66,12 @@ class ObjectiveConfig:
     rank_list: int = 48
     rank_width: float = 0.2
     negatives: NegativesConfig = field(default_factory=NegativesConfig)
+    residual_dropout: float = 0.4
 
     def __post_init__(self) -> None:
         """Refuse lists with nothing to order."""
+        if not 0.0 <= self.residual_dropout < 1.0:
+            raise ValueError(f"residual_dropout is {self.residual_dropout}, it must be in [0, 1)")
         if not 0.0 < self.ancestor_decay <= 1.0:
             raise ValueError(f"ancestor_decay is {self.ancestor_decay}, it must be in (0, 1]")
         if self.rank_list < 2:
@@ -96,7 +107,7 @@ class ContrastConfig:
     learning_rate: float = 5e-3
     residual_rate: float = 2e-2
     weight_decay: float = 0.01
-    warmup: float = 0.1
+    warmup: float = 0.25
     temperature: float = 0.3
     gradient_norm: float = 5.0
     refresh_every: int = 8
@@ -104,7 +115,7 @@ class ContrastConfig:
     keep: Keep = "last"
     early_stopping: int = 0
     averaging: float = 0.0
-    radius_limit: float = 0.9
+    radius_limit: float = 0.98
 
     def __post_init__(self) -> None:
         """Refuse values no training can use."""

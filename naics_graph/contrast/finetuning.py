@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
+
 from naics_graph.contrast.config import ContrastConfig, for_finetuning
 from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.space import CodeSpace
@@ -61,7 +63,11 @@ def train_space(
     space = trainer.train(progress)
     mode = config.finetune.resolved(world.device)
     if mode != "frozen":
-        space.reader.backbone = TunedBackbone(backbone(), mode, config.finetune)
+        # An average of the weights, where that is what the first part ended with, learns nothing.
+        space.requires_grad_(True)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            space.reader.backbone = TunedBackbone(backbone(), mode, config.finetune)
         tuning = for_finetuning(config)
         trainer = ContrastTrainer(tuning, data, run, seed, validate, world, space, STAGE)
         space = trainer.train(progress)

@@ -129,8 +129,12 @@ class Objective:
         rate = space.text_map.config.channel_dropout
         if space.training and rate:
             mask = drop_channels(mask, rate, generator)
+        kept = None
+        if space.training and self.config.residual_dropout:
+            drawn = torch.rand(len(mask), generator=generator)
+            kept = (drawn >= self.config.residual_dropout).to(self.device)
         rows = self.world.shard(len(mask))
-        return space.codes(vectors[rows], mask[rows], rows)
+        return space.codes(vectors[rows], mask[rows], rows, kept)
 
     def _pool(self, codes: CodeImages) -> Pool:
         """The codes of all processes. Their routing travels only where negatives are chosen."""

@@ -65,7 +65,8 @@ def require_finite(stage: str, step: int, parts: Mapping[str, Tensor]) -> None:
             raise DivergedError(
                 f"the loss part {name!r} became {value.item()} at step {step}",
                 where=f"stage {stage}",
-                do="lower the learning rate or this part's weight and continue with --resume",
+                do="lower the learning rate or this part's weight in a new run; the last "
+                "checkpoint of this one is intact",
             )
 
 

@@ -72,13 +72,22 @@ class CodeSpace(nn.Module):
         """Where the space computes; inputs may come from elsewhere."""
         return self.residual.device
 
-    def codes(self, vectors: Tensor, mask: Tensor, rows: slice = slice(None)) -> CodeImages:
+    def codes(
+        self,
+        vectors: Tensor,
+        mask: Tensor,
+        rows: slice = slice(None),
+        kept: Tensor | None = None,
+    ) -> CodeImages:
         """Images of codes from their channels: (n, 4, w) float32 and (n, 4) bool.
 
-        `rows` says which of all codes these are.
+        `rows` says which of all n codes these are; `kept` (n,) bool which residuals are used.
         """
         text = self.text_map(vectors.to(self.device), mask.to(self.device))
-        free = text.unbounded + self.known_residual()[rows].double()
+        residual = self.known_residual()
+        if kept is not None:
+            residual = residual * kept[:, None]
+        free = text.unbounded + residual[rows].double()
         return CodeImages(lorentz.bound_radius(free, self.max_radius), text)
 
     def queries(self, inputs: TextInputs, channel: Tensor) -> TextMapOutput:

@@ -115,6 +115,7 @@ class TunedBackbone(nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.mode = config, mode
+        self.name = backbone.config.name
         self.pooling = backbone.config.pooling
         self.pad = backbone.pad
         self.model: Any = copy.deepcopy(backbone.model)
@@ -138,9 +139,11 @@ class TunedBackbone(nn.Module):
         batches = list(self._batches(tokens.size, channel))
         vectors = [self._vectors(tokens.rows(rows), name) for rows, name in batches]
         width = int(self.model.config.hidden_size)
-        order = torch.cat([rows for rows, _ in batches]) if batches else channel[:0]
-        read = torch.cat(vectors) if vectors else torch.zeros(0, width)
-        return read.new_zeros(len(tokens), width).index_copy(0, order, read)
+        result = torch.zeros(len(tokens), width, device=next(self.model.parameters()).device)
+        if not batches:
+            return result
+        order = torch.cat([rows for rows, _ in batches]).to(result.device)
+        return result.index_copy(0, order, torch.cat(vectors))
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase, channel: Channel) -> None:
         """Write the backbone that reads a channel in Hugging Face layout, its adapter merged in.
@@ -149,7 +152,12 @@ class TunedBackbone(nn.Module):
         """
         model = self.model
         if self.mode == "lora":
-            model.save_pretrained(folder.parent / "adapters")
+            adapters = folder.parent / "adapters"
+            for shape in model.peft_config.values():
+                # peft notes the folder the weights came from, which is nobody's business.
+                shape.base_model_name_or_path = self.name
+            model.save_pretrained(adapters)
+            (adapters / "README.md").unlink(missing_ok=True)
             model = copy.deepcopy(model)
             model.set_adapter(channel)
             model = model.merge_and_unload(adapter_names=[channel])
@@ -211,6 +219,7 @@ def _activate(model: Any, channel: Channel) -> None:
 
 
 def _autocast(device: torch.device) -> AbstractContextManager[Any]:
-    if device.type == "cuda":
+    # What is published is read in float32, so what is measured is as well.
+    if device.type == "cuda" and torch.is_grad_enabled():
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return nullcontext()

@@ -155,7 +155,9 @@ def _counts(texts: Sequence[str], buckets: int) -> csr_matrix:
 
     if not texts:
         return csr_matrix((0, buckets), dtype=np.float64)
-    parts = [hasher.transform(texts) for hasher in _hashers(buckets)]
+    # Undecodable characters become question marks, as they do for the backbone.
+    readable = [text.encode("utf-8", "replace").decode() for text in texts]
+    parts = [hasher.transform(readable) for hasher in _hashers(buckets)]
     counts: csr_matrix = hstack(parts, format="csr")
     counts.sum_duplicates()
     return counts

@@ -85,10 +85,15 @@ def held_out_metrics(
         data: of `without_codes(whole, held_out)`.
         whole: the taxonomy with all codes.
         held_out: the codes never trained on.
-        encoder: of the backbone's vectors.
+        encoder: of the backbone's vectors, frozen or as it is after it has learned.
+
+    Raises:
+        ValueError: the space still holds a backbone that learns, which `encoder` is not.
     """
+    if space.reader.backbone is not None:
+        raise ValueError("the space reads with a backbone that learns; give its encoder instead")
     tree = Tree.of(whole)
-    points = _points(space, data, whole, encoder)
+    points = placed(space, data, whole, encoder)
     distance = lorentz.pairwise_distance(points, points, space.curvature).numpy()
     hit = np.zeros(len(tree.codes), dtype=bool)
     # In the order of `parent_hits`: depth by depth.
@@ -106,14 +111,14 @@ def held_out_metrics(
 
 
 @torch.no_grad()
-def _points(space: CodeSpace, data: ContrastData, whole: Taxonomy, encoder: TextEncoder) -> Tensor:
-    """(n, d+1) points of all codes; the ones training knew with their residuals."""
+def placed(space: CodeSpace, data: ContrastData, whole: Taxonomy, encoder: TextEncoder) -> Tensor:
+    """(n, d+1) points of all codes of `whole`; the ones training knew with their residuals."""
     texts = ChannelTexts.of(whole)
     channel = torch.from_numpy(texts.channel)
     inputs = TextInputs.of(texts.texts, encoder, data.vocabulary)
-    vectors = space.reader(inputs, channel)
+    vectors = space.reader(inputs, channel).cpu()
     channels = ChannelFeatures(texts, vectors, unit=space.reader.hidden_size)
-    free = space.text_map(*channels.full()).unbounded
+    free = space.text_map(*(part.to(space.device) for part in channels.full())).unbounded
     known = torch.tensor([texts.position[code] for code in data.tree.codes])
     free[known] += space.known_residual().double()
-    return lorentz.expmap0(lorentz.bound_radius(free, space.max_radius), space.curvature)
+    return lorentz.expmap0(lorentz.bound_radius(free, space.max_radius), space.curvature).cpu()

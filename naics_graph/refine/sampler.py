@@ -42,8 +42,8 @@ Mask = NDArray[np.bool_]
 class LeaveOneOut:
     """Edges that came from the queries themselves; a batch's own are in none of its subgraphs.
 
-    entry: (q,) position of the query's own entry, or -1. exclusion: (q, 2) positions of the codes
-    of the exclusion edge its clause was taken from, or -1.
+    entry: (q, k) positions of the query's own entries, or -1. exclusion: (q, 2) positions of the
+    codes of the exclusion edge its clause was taken from, or -1.
     """
 
     entry: Tensor

@@ -93,11 +93,12 @@ class RefineInputs:
 
     graph: the export; `graph.codes` are `tree.codes` in the same order. code_points: (n, d+1).
     entry_points: (m, d+1) images of `graph.entries` as queries. query_points: (q, d+1) training
-    queries. query_code: (q,) position of the label, of any level. query_entry: (q,) position of the
-    query's own entry, or -1. query_exclusion: (q, 2) code positions of the exclusion its clause was
-    taken from, or -1. curvature: c > 0. without: given query rows (b,), the points of all codes
-    (n, d+1) with the texts of these queries hidden from every channel; None where no query stands
-    in a channel. store: the database the graph was exported from; the `database` sampler needs it,
+    queries. query_code: (q,) position of the label, of any level. query_entry: (q, k) positions of
+    the entries that say the query's text, or -1. query_exclusion: (q, 2) code positions of the
+    exclusion its clause was taken from, or -1. curvature: c > 0. without: given query rows (b,),
+    the points of all codes (n, d+1) with the texts of these queries hidden from every channel; None
+    where no query stands in a channel. store: the database the graph was exported from; the
+    `database` sampler needs it,
     and every epoch checks that it still holds that graph.
     """
 

@@ -32,7 +32,8 @@ class LabelledText:
 
     `channel` and `holder` say where the text stands in the database: in that channel of that code.
     The holder of an exclusion clause is the code that excludes it, of all others `code` itself or a
-    code joined to it by single children. `entry_key` names the index entry it is, if any.
+    code joined to it by single children. `entry_key` names the index entry it is, if any;
+    `excluded` the code a clause's sentence names: `code` or a code above it.
     """
 
     text: str
@@ -41,6 +42,7 @@ class LabelledText:
     channel: Channel
     holder: str
     entry_key: str | None = None
+    excluded: str | None = None
 
 
 def labelled_texts(taxonomy: Taxonomy) -> tuple[LabelledText, ...]:
@@ -88,7 +90,9 @@ def _clauses(exclusions: Iterable[Exclusion], deepest: dict[str, str]) -> Iterat
         only = named[0]
         label = deepest[only.target]
         if len(named) == 1 and only.clause and level_of(label) == 6:
-            yield LabelledText(only.clause, label, "exclusion", "excluded", only.source)
+            yield LabelledText(
+                only.clause, label, "exclusion", "excluded", only.source, excluded=only.target
+            )
 
 
 def _distinct(texts: Iterable[LabelledText], index: TaxonomyIndex) -> Iterator[LabelledText]:

@@ -276,3 +276,24 @@ def test_queries_weigh_by_their_source_and_leave_with_a_weight_of_zero(data: Con
     assert change.norm() > 1e-6
     with pytest.raises(ValueError, match="weights of sources"):
         SourceWeights(index=-1.0)
+
+
+def test_codes_without_their_residual_for_a_step_change_the_gradient(data: ContrastData) -> None:
+    space = build_space(CONFIG, data, 0)
+    batch = data.batch(torch.arange(0, len(data.query_code), 3))
+    with torch.no_grad():
+        space.residual.normal_(std=0.3, generator=torch.Generator().manual_seed(2))
+    weights = dataclasses.replace(CONFIG.objective.weights, residual=0.0)
+    config = dataclasses.replace(CONFIG.objective, weights=weights)
+    gradients = []
+    for rate in (0.0, 0.5):
+        objective = Objective(dataclasses.replace(config, residual_dropout=rate), data)
+        space.zero_grad()
+        generator = torch.Generator().manual_seed(1)
+        channels = data.channels(space.reader)
+        objective.total(objective(space.train(), channels, batch, generator)).backward()  # type: ignore[no-untyped-call]
+        assert space.residual.grad is not None
+        gradients.append(space.residual.grad.clone())
+    untouched = gradients[1].abs().sum(dim=1) == 0
+    assert 0 < int(untouched.sum()) < len(untouched)
+    assert not (gradients[0].abs().sum(dim=1) == 0).any()
