@@ -1,0 +1,107 @@
+"""Stage 3 with a backbone that learns after the frozen epochs."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import torch
+from torch import Tensor
+
+from naics_graph.contrast.config import ContrastConfig
+from naics_graph.contrast.data import ContrastData
+from naics_graph.contrast.finetuning import STAGE, train_space
+from naics_graph.contrast.space import CodeSpace
+from naics_graph.encode.backbone import Backbone, BackboneConfig, load_backbone
+from naics_graph.encode.finetune import FineTuneConfig
+from naics_graph.runs import Run
+from naics_graph.store.contract import Progress
+from tests.encode.tiny import write_tiny_model
+
+from .test_training import CONFIG, small_taxonomy
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    folder = tmp_path_factory.mktemp("tiny")
+    write_tiny_model(folder)
+    return load_backbone(BackboneConfig(name=str(folder)))
+
+
+@pytest.fixture(scope="module")
+def data(backbone: Backbone) -> ContrastData:
+    return ContrastData.of(small_taxonomy(), backbone, CONFIG.lexical).with_tokens(backbone)
+
+
+def config(mode: Literal["frozen", "lora", "full"], averaging: float = 0.0) -> ContrastConfig:
+    tune = FineTuneConfig(mode=mode, epochs=2, batch_size=40, lora_rank=2, learning_rate=1e-3)
+    return dataclasses.replace(CONFIG, epochs=1, averaging=averaging, finetune=tune)
+
+
+def trained(
+    folder: Path,
+    data: ContrastData,
+    backbone: Backbone,
+    settings: ContrastConfig,
+    progress: Progress | None = None,
+) -> CodeSpace:
+    run = Run(folder) if (folder / "config.yaml").exists() else Run.create(folder, "")
+    try:
+        return train_space(settings, data, run, 0, lambda: backbone, progress=progress).space
+    finally:
+        run.close()
+
+
+def weights(space: CodeSpace) -> Tensor:
+    return torch.cat([p.detach().flatten().double() for p in space.parameters()])
+
+
+@pytest.mark.parametrize("mode", ["lora", "full"])
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
+def test_backbone_and_head_both_learn(
+    tmp_path: Path,
+    data: ContrastData,
+    backbone: Backbone,
+    mode: Literal["lora", "full"],
+    averaging: float,
+) -> None:
+    frozen = trained(tmp_path / "frozen", data, backbone, config("frozen", averaging))
+    before = frozen.text_map.project.detach().clone()
+    tuned = trained(tmp_path / "tuned", data, backbone, config(mode, averaging))
+    assert not torch.equal(tuned.text_map.project, before)
+    assert tuned.reader.backbone is not None
+    rows = torch.arange(8)
+    read = tuned.reader.frozen(data.query_inputs.rows(rows), data.query_channel[rows])
+    assert not torch.allclose(read.vectors, data.query_inputs.vectors[rows], atol=1e-4)
+
+
+def test_weights_depend_on_the_seed_alone(
+    tmp_path: Path, data: ContrastData, backbone: Backbone
+) -> None:
+    torch.manual_seed(1)
+    first = weights(trained(tmp_path / "a", data, backbone, config("lora")))
+    torch.manual_seed(2)
+    assert torch.equal(first, weights(trained(tmp_path / "b", data, backbone, config("lora"))))
+
+
+def test_a_run_broken_while_it_fine_tunes_ends_bit_for_bit_where_an_unbroken_one_does(
+    tmp_path: Path, data: ContrastData, backbone: Backbone
+) -> None:
+    class StopError(Exception):
+        pass
+
+    steps = data.steps_per_epoch(40)
+    whole = weights(trained(tmp_path / "whole", data, backbone, config("lora")))
+    for broken in (1, steps + 1):
+
+        def stop(what: str, done: int, _total: int, at: int = broken) -> None:
+            if (what, done) == ("fine-tuning", at):
+                raise StopError
+
+        folder = tmp_path / f"broken{broken}"
+        with pytest.raises(StopError):
+            trained(folder, data, backbone, config("lora"), stop)
+        assert torch.equal(weights(trained(folder, data, backbone, config("lora"))), whole)
+    assert (folder / "checkpoints" / STAGE).is_dir()
