@@ -27,6 +27,7 @@ CHANGES: Final[dict[str, tuple[str, ...]]] = {
     "no load balance, no z-loss": (f"{WEIGHTS}load_balance=0", f"{WEIGHTS}router_z=0"),
     "no channel dropout": ("map.channel_dropout=0",),
     "no residual of codes": ("residual_rate=1e-12",),
+    "no residual dropout": ("objective.residual_dropout=0",),
     "no ancestors' levels": (f"{WEIGHTS}ancestors=0",),
     "no code -> code": (f"{WEIGHTS}code_code=0",),
     "no hierarchy preservation": (f"{WEIGHTS}hierarchy=0",),

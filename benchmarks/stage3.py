@@ -17,8 +17,8 @@ from naics_graph import settings
 from naics_graph.artifact import QUERY_CHANNEL
 from naics_graph.contrast.config import ContrastConfig
 from naics_graph.contrast.data import ContrastData
+from naics_graph.contrast.finetuning import train_space
 from naics_graph.contrast.space import CodeSpace
-from naics_graph.contrast.trainer import ContrastTrainer
 from naics_graph.encode.backbone import BackboneConfig, load_backbone
 from naics_graph.encode.cache import CachedBackbone
 from naics_graph.encode.lexical import LexicalConfig
@@ -63,7 +63,8 @@ class Bench:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.taxonomy = read_taxonomy(options.source, VINTAGE, options.roles, options.texts)
-        self.encoder = CachedBackbone(load_backbone(BackboneConfig()), settings.vectors_dir())
+        self.backbone = load_backbone(BackboneConfig())
+        self.encoder = CachedBackbone(self.backbone, settings.vectors_dir())
         self._data: dict[tuple[int, LexicalConfig], ContrastData] = {}
 
     def data(self, lexical: LexicalConfig, taxonomy: Taxonomy | None = None) -> ContrastData:
@@ -76,11 +77,17 @@ class Bench:
 
     def train(self, config: ContrastConfig, seed: int, data: ContrastData | None = None) -> Trained:
         """Train stage 3 and measure it on the validation role."""
+        if config.keep == "best" or config.early_stopping:
+            raise SystemExit(
+                "keep and early_stopping look at the figures measured here: not offered"
+            )
         data = data or self.data(config.lexical)
+        if config.finetune.mode in ("lora", "full"):
+            data = data.with_tokens(self.backbone)
         with tempfile.TemporaryDirectory() as folder:
             run = Run.create(Path(folder) / "run", "")
             started = time.perf_counter()
-            space = ContrastTrainer(config, data, run, seed).train()
+            space = train_space(config, data, run, seed, lambda: self.backbone).space
             seconds = time.perf_counter() - started
             run.close()
         return Trained(space, data, self.measure(space, data), seconds)
@@ -93,7 +100,10 @@ class Bench:
         leaf = {tree.codes[position]: i for i, position in enumerate(leaves)}
         asked = [e for e in self.taxonomy.entries if e.evaluated and e.code in leaf]
         truth = np.array([leaf[entry.code] for entry in asked])
-        inputs = TextInputs.of([entry.text for entry in asked], self.encoder, data.vocabulary)
+        texts = [entry.text for entry in asked]
+        inputs = TextInputs.of(texts, self.encoder, data.vocabulary)
+        if space.reader.backbone is not None:
+            inputs = inputs.with_tokens(self.backbone, texts)
         channel = torch.full((len(asked),), QUERY_CHANNEL)
         codes = space.codes(*data.channels(space.reader).full()).tangent
         queries = space.queries(inputs, channel).tangent

@@ -24,9 +24,11 @@ from naics_graph.evaluate.held_out import held_out_codes, held_out_metrics, with
 
 ROWS: Final[dict[str, tuple[str, ...]]] = {
     "d = 64": (),
-    "d = 64, in 180 s": ("epochs=3",),
+    "d = 64, three epochs": ("epochs=3",),
     "d = 16": ("map.dim=16",),
     "held-out codes": (),
+    "fine-tuned, d = 64": ("finetune.mode=full",),
+    "fine-tuned, d = 16": ("finetune.mode=full", "map.dim=16"),
 }
 COLUMNS: Final = ("mrr", "top1", "hit10", "pearson", "parent_at_1", "edge_map", "distortion")
 

@@ -92,10 +92,6 @@ class World:
         finally:
             torch.set_num_threads(threads)
 
-    def barrier(self) -> None:
-        """Wait until every process is here."""
-        self.sum(torch.zeros(1))
-
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all processes, elementwise; carries no gradient."""
         if self.size == 1:
@@ -126,21 +122,19 @@ class World:
         """Sum every parameter's gradient over the processes, in place.
 
         A gradient that is missing in some processes counts as zero there; one that is missing in
-        all stays missing. Sparse gradients stay sparse.
+        all stays missing.
         """
         if self.size == 1:
             return
         known = list(parameters)
-        kinds = torch.tensor([_kind(p.grad) for p in known])
+        present = torch.tensor([int(p.grad is not None) for p in known])
         with _peers():
-            dist.all_reduce(kinds, dist.ReduceOp.MAX)
-        dense: dict[torch.dtype, list[nn.Parameter]] = {}
-        for parameter, kind in zip(known, kinds.tolist(), strict=True):
-            if kind == _SPARSE:
-                parameter.grad = self._sparse_sum(parameter)
-            elif kind == _DENSE:
-                dense.setdefault(parameter.dtype, []).append(parameter)
-        for group in dense.values():
+            dist.all_reduce(present, dist.ReduceOp.MAX)
+        groups: dict[torch.dtype, list[nn.Parameter]] = {}
+        for parameter, is_present in zip(known, present.tolist(), strict=True):
+            if is_present:
+                groups.setdefault(parameter.dtype, []).append(parameter)
+        for group in groups.values():
             self._sum_flat(group)
 
     def _sum_flat(self, group: list[nn.Parameter]) -> None:
@@ -155,29 +149,6 @@ class World:
         parts = torch.split(flat, [g.numel() for g in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
-
-    def _sparse_sum(self, parameter: nn.Parameter) -> Tensor:
-        own = parameter.grad
-        if own is None:
-            # Laid out as those of an embedding: whole rows.
-            own = torch.sparse_coo_tensor(
-                torch.empty(1, 0, dtype=torch.int64, device=parameter.device),
-                parameter.new_empty(0, *parameter.shape[1:]).detach(),
-                parameter.shape,
-            )
-        own = own.coalesce()
-        index = self.gather_rows(own.indices().t().contiguous())
-        values = self.gather_rows(own.values())
-        return torch.sparse_coo_tensor(index.t(), values, parameter.shape).coalesce()
-
-
-_MISSING, _DENSE, _SPARSE = range(3)
-
-
-def _kind(gradient: Tensor | None) -> int:
-    if gradient is None:
-        return _MISSING
-    return _SPARSE if gradient.is_sparse else _DENSE
 
 
 class _GatherRows(torch.autograd.Function):

@@ -53,8 +53,8 @@ def build_space(config: ContrastConfig, data: ContrastData, seed: int) -> CodeSp
 class ContrastTrainer:
     """Trains a `CodeSpace`, alone or as one of several processes with the same arguments.
 
-    Dropout of hidden units is drawn in every process by itself: with it, and with it alone, several
-    processes do not compute what one does.
+    Dropout of hidden units is drawn in every process by itself: with it several processes do not
+    compute what one does (docs/training.md has what else can part them over many steps).
 
     Args:
         config: hyper-parameters.
