@@ -19,6 +19,7 @@ SHORT = (
     "entries_per_code=16",
     "contrast.epochs=8",
     "contrast.validate_every=0",
+    "contrast.objective.residual_dropout=0",
     "refine.epochs=2",
     "refine.validate_every=0",
 )
