@@ -64,6 +64,39 @@ def dump_config(config: Any) -> str:
     return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
 
 
+def require_above_zero(config: Any, *names: str) -> None:
+    """Check fields of a dataclass that no value of 0 or below can be used for.
+
+    Raises:
+        ValueError: one is 0 or below, or not a number.
+    """
+    for name in names:
+        if not getattr(config, name) > 0:
+            raise ValueError(f"{name} is {getattr(config, name)}, it must be above 0")
+
+
+def require_at_least_one(config: Any, *names: str) -> None:
+    """Check fields of a dataclass that count something.
+
+    Raises:
+        ValueError: one is below 1.
+    """
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} is {getattr(config, name)}, it must be at least 1")
+
+
+def require_weights(config: Any, of: str) -> None:
+    """Check a dataclass whose fields are weights `of` something.
+
+    Raises:
+        ValueError: a weight is negative, or none is above 0.
+    """
+    weights = dataclasses.astuple(config)
+    if min(weights) < 0 or not max(weights) > 0:
+        raise ValueError(f"weights of {of} must be 0 or more, and one of them above 0")
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))

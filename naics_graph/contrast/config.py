@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Literal
 
+from naics_graph.config import require_above_zero, require_at_least_one, require_weights
 from naics_graph.contrast.curriculum import CurriculumConfig
 from naics_graph.contrast.data import SourceWeights
 from naics_graph.contrast.keeping import Keep
@@ -38,9 +39,7 @@ class LossWeights:
 
     def __post_init__(self) -> None:
         """Refuse negative weights, and none at all."""
-        weights = dataclasses.astuple(self)
-        if min(weights) < 0 or not max(weights) > 0:
-            raise ValueError("weights of losses must be 0 or more, and one of them above 0")
+        require_weights(self, "losses")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,12 +118,10 @@ class ContrastConfig:
 
     def __post_init__(self) -> None:
         """Refuse values no training can use."""
-        for name in ("curvature", "learning_rate", "residual_rate", "temperature", "gradient_norm"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, it must be above 0")
-        for name in ("epochs", "batch_size", "refresh_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
+        require_above_zero(
+            self, "curvature", "learning_rate", "residual_rate", "temperature", "gradient_norm"
+        )
+        require_at_least_one(self, "epochs", "batch_size", "refresh_every")
         if self.early_stopping < 0:
             raise ValueError(f"early_stopping is {self.early_stopping}, it must be 0 or more")
         if not 0.0 <= self.averaging < 1.0:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from naics_graph.config import require_weights
 from naics_graph.encode.backbone import Backbone
 from naics_graph.encode.channels import ChannelFeatures, ChannelTexts, TextEncoder
 from naics_graph.encode.lexical import LexicalConfig, LexicalVocabulary
@@ -33,9 +34,7 @@ class SourceWeights:
 
     def __post_init__(self) -> None:
         """Refuse negative weights, and none at all."""
-        weights = dataclasses.astuple(self)
-        if min(weights) < 0 or not max(weights) > 0:
-            raise ValueError("weights of sources must be 0 or more, and one of them above 0")
+        require_weights(self, "sources")
 
 
 @dataclass(frozen=True)

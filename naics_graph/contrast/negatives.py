@@ -28,6 +28,7 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
+from naics_graph.config import require_at_least_one
 from naics_graph.geometry.kmeans import kmeans
 from naics_graph.taxonomy.tree import Tree
 
@@ -55,9 +56,7 @@ class NegativesConfig:
         """Refuse a choice of nothing."""
         if not self.strategies:
             raise ValueError("strategies is empty, it must name at least one")
-        for name in ("count", "clusters"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
+        require_at_least_one(self, "count", "clusters")
 
 
 @dataclass(frozen=True)

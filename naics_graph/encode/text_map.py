@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from naics_graph.config import require_above_zero
 from naics_graph.encode.mixture import MixtureConfig, MixtureOfExperts
 from naics_graph.geometry import lorentz
 from naics_graph.taxonomy.model import CHANNELS
@@ -38,9 +39,7 @@ class TextMapConfig:
 
     def __post_init__(self) -> None:
         """Refuse shapes and rates no map can have."""
-        for name in ("dim", "width", "max_radius"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, it must be above 0")
+        require_above_zero(self, "dim", "width", "max_radius")
         for name in ("dropout", "channel_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be within 0 and 1")
