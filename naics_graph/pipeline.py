@@ -323,7 +323,7 @@ class _Stages:
         self._freeze()
         self.channels = self.data.channels(self.space.reader)
         with torch.no_grad():
-            routing = self._image(self.space)
+            routing = self._image(self.space, self.channels)
         seconds = time.perf_counter() - started
         labels = torch.from_numpy(self.tree.ancestors[:, 0])
         mixture = {
@@ -348,9 +348,9 @@ class _Stages:
         self._image_texts()
         reader.backbone = None
 
-    def _image(self, space: CodeSpace) -> Tensor:
+    def _image(self, space: CodeSpace, channels: ChannelFeatures) -> Tensor:
         """Images of codes and held-out texts after stages 2 and 3; returns the codes' routing."""
-        codes = space.codes(*self.data.channels(space.reader).full())
+        codes = space.codes(*channels.full())
         queries = space.queries(self.held_out, torch.full((len(self.held_out),), QUERY_CHANNEL))
         for images, fused, tangent in (
             (self.codes, codes.text.fused, codes.tangent),
@@ -361,7 +361,7 @@ class _Stages:
         return codes.text.routing.cpu()
 
     def _validate(self, space: CodeSpace) -> dict[str, float]:
-        self._image(space)
+        self._image(space, self.data.channels(space.reader))
         return self._measure("contrast", tree=True)
 
     def _refine(self) -> StageReport:

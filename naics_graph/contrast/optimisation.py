@@ -27,6 +27,11 @@ def one_cycle(progress: float, warmup: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * (progress - warmup) / max(1.0 - warmup, 1e-9)))
 
 
+def epoch_seed(seed: int, epoch: int) -> int:
+    """The seed of one epoch's draws: a resumed epoch draws what an unbroken run draws in it."""
+    return seed * 100_003 + epoch
+
+
 def set_rate(optimiser: torch.optim.Optimizer, factor: float) -> None:
     """Scale every group's rate from its `initial_lr` (set at first use)."""
     for group in optimiser.param_groups:

@@ -87,8 +87,11 @@ class CodeSpace(nn.Module):
         residual = self.known_residual()
         if kept is not None:
             residual = residual * kept[:, None]
-        free = text.unbounded + residual[rows].double()
-        return CodeImages(lorentz.bound_radius(free, self.max_radius), text)
+        return CodeImages(self.placed(text, residual[rows]), text)
+
+    def placed(self, text: TextMapOutput, residual: Tensor) -> Tensor:
+        """(b, d) float64 tangent vectors of texts moved by residuals (b, d)."""
+        return lorentz.bound_radius(text.unbounded + residual.double(), self.max_radius)
 
     def queries(self, inputs: TextInputs, channel: Tensor) -> TextMapOutput:
         """Images of b queries, each one text in the one channel (b,) given."""

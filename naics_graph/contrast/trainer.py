@@ -15,6 +15,7 @@ from naics_graph.contrast.data import Batch, ContrastData
 from naics_graph.contrast.keeping import Averaged, Best
 from naics_graph.contrast.objective import Objective
 from naics_graph.contrast.optimisation import (
+    epoch_seed,
     one_cycle,
     optimiser_tensors,
     require_finite,
@@ -131,7 +132,7 @@ class ContrastTrainer:
         return self.space if self.averaged is None else self.averaged.module
 
     def _epoch(self, epoch: int, progress: Progress | None) -> None:
-        seed = self.seed * 100_003 + epoch
+        seed = epoch_seed(self.seed, epoch)
         torch.manual_seed(seed + self.world.rank)
         generator = torch.Generator().manual_seed(seed)
         self.space.train()
@@ -211,7 +212,7 @@ class ContrastTrainer:
             return
         if self.curriculum is not None:
             self.objective.negatives.config = self.curriculum.negatives
-        self.objective.recluster(self.space, channels, self.seed * 100_003 + epoch)
+        self.objective.recluster(self.space, channels, epoch_seed(self.seed, epoch))
 
     def _routing(self, epoch: int) -> dict[str, float]:
         """What the router did with the epoch's queries; a collapse is warned of once."""

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from naics_graph.config import require_above_zero, require_at_least_one
 from naics_graph.encode.backbone import Backbone, pooled
+from naics_graph.encode.ragged import picked
 from naics_graph.taxonomy.model import CHANNELS, Channel
 
 if TYPE_CHECKING:
@@ -50,12 +52,8 @@ class FineTuneConfig:
 
     def __post_init__(self) -> None:
         """Refuse values no training can use."""
-        for name in ("learning_rate", "head_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, it must be above 0")
-        for name in ("epochs", "batch_size", "lora_rank", "tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
+        require_above_zero(self, "learning_rate", "head_rate")
+        require_at_least_one(self, "epochs", "batch_size", "lora_rank", "tokens")
 
     def resolved(self, device: torch.device) -> Literal["frozen", "lora", "full"]:
         """The mode on a device."""
@@ -89,10 +87,8 @@ class Tokens:
 
     def rows(self, rows: Tensor) -> Tokens:
         """Some of the texts (m,), in that order."""
-        size = self.size[rows]
-        start = torch.cat([size.new_zeros(1), size.cumsum(0)])
-        shift = (self.start[rows] - start[:-1]).repeat_interleave(size)
-        return Tokens(start, self.ids[torch.arange(len(shift)) + shift])
+        start, at = picked(self.start, rows)
+        return Tokens(start, self.ids[at])
 
     def padded(self, pad: int) -> tuple[Tensor, Tensor]:
         """(n, longest) ids, and which of them are tokens: (n, longest) int64 of 0 and 1."""

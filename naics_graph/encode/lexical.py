@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from naics_graph.encode.ragged import picked
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
     from sklearn.feature_extraction.text import HashingVectorizer
@@ -74,10 +76,7 @@ class LexicalFeatures:
 
     def rows(self, rows: Tensor) -> LexicalFeatures:
         """The bags of some texts (m,), in that order."""
-        first = self.start[rows]
-        size = self.start[rows + 1] - first
-        start = torch.cat([size.new_zeros(1), size.cumsum(0)])
-        at = torch.arange(int(start[-1])) + (first - start[:-1]).repeat_interleave(size)
+        start, at = picked(self.start, rows)
         return LexicalFeatures(start, self.index[at], self.weight[at])
 
     def to(self, device: torch.device) -> LexicalFeatures:

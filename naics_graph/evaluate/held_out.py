@@ -118,7 +118,8 @@ def placed(space: CodeSpace, data: ContrastData, whole: Taxonomy, encoder: TextE
     inputs = TextInputs.of(texts.texts, encoder, data.vocabulary)
     vectors = space.reader(inputs, channel).cpu()
     channels = ChannelFeatures(texts, vectors, unit=space.reader.hidden_size)
-    free = space.text_map(*(part.to(space.device) for part in channels.full())).unbounded
+    text = space.text_map(*(part.to(space.device) for part in channels.full()))
     known = torch.tensor([texts.position[code] for code in data.tree.codes])
-    free[known] += space.known_residual().double()
-    return lorentz.expmap0(lorentz.bound_radius(free, space.max_radius), space.curvature).cpu()
+    residual = space.residual.new_zeros(len(texts.codes), space.residual.shape[1])
+    residual[known] = space.known_residual()
+    return lorentz.expmap0(space.placed(text, residual), space.curvature).cpu()

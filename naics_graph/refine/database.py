@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from naics_graph.refine.draw import SHIFT, Ints, Polynomial
+from naics_graph.refine.draw import SHIFT, Ints, Polynomial, ranks
 from naics_graph.refine.graph import (
     CLASSIFIED_AS,
     ENTRY,
@@ -219,7 +219,7 @@ class DatabaseSampler(NeighbourSampler):
                 kept = hidden.kept(relation, source, target)
                 if kept is not None:
                     source, target = source[kept], target[kept]
-            rank = _ranks(target)
+            rank = ranks(target)
             # Cut off by what was asked before the fan-out was filled: ask these for more.
             enough = target[rank == count - 1] if count > 0 else full
             waiting = np.setdiff1d(full, enough)
@@ -271,11 +271,3 @@ def _numbers(place: Ints) -> Ints:
     numbers = np.full(int(place.max(initial=-1)) + 1, -1, dtype=np.int64)
     numbers[place] = np.arange(len(place))
     return numbers
-
-
-def _ranks(run: Ints) -> Ints:
-    """(e,) 0, 1, 2 ... within every run of equal values."""
-    if not len(run):
-        return run
-    first = np.flatnonzero(np.r_[True, run[1:] != run[:-1]])
-    return np.arange(len(run)) - np.repeat(first, np.diff(np.r_[first, len(run)]))

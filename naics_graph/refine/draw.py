@@ -64,10 +64,14 @@ def smallest(run: Ints, key: Ints, count: int) -> Ints:
         key: (e,) keys.
         count: 0 or more.
     """
+    rank = ranks(run)
+    order = np.lexsort((key, np.cumsum(rank == 0)))
+    return np.sort(order[rank < count])
+
+
+def ranks(run: Ints) -> Ints:
+    """(e,) 0, 1, 2 ... within every run of equal values."""
     if not len(run):
         return np.empty(0, dtype=np.int64)
     first = np.flatnonzero(np.r_[True, run[1:] != run[:-1]])
-    length = np.diff(np.r_[first, len(run)])
-    order = np.lexsort((key, np.repeat(np.arange(len(first)), length)))
-    rank = np.arange(len(run)) - np.repeat(first, length)
-    return np.sort(order[rank < count])
+    return np.arange(len(run)) - np.repeat(first, np.diff(np.r_[first, len(run)]))

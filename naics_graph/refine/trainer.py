@@ -10,7 +10,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from naics_graph.config import require_above_zero, require_at_least_one
 from naics_graph.contrast.optimisation import (
+    epoch_seed,
     one_cycle,
     optimiser_tensors,
     require_finite,
@@ -72,12 +74,8 @@ class RefineConfig:
 
     def __post_init__(self) -> None:
         """Refuse values no training can use."""
-        for name in ("learning_rate", "gate_rate", "gradient_norm"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, it must be above 0")
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
+        require_above_zero(self, "learning_rate", "gate_rate", "gradient_norm")
+        require_at_least_one(self, "epochs", "batch_size")
         if not 0.0 <= self.blend < 1.0:
             raise ValueError(f"blend is {self.blend}, it must be in [0, 1)")
         if len(self.fan_out) != self.network.layers or 0 in self.fan_out:
@@ -316,7 +314,7 @@ class _Trainer:
         return checkpoint.epoch
 
     def _seed(self, epoch: int) -> int:
-        return self.seed * 100_003 + epoch
+        return epoch_seed(self.seed, epoch)
 
 
 def _groups(
