@@ -38,6 +38,7 @@ from naics_graph.config import dump_config, load_config
 from naics_graph.contrast.config import ContrastConfig
 from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.finetuning import train_space
+from naics_graph.contrast.keeping import no_judges
 from naics_graph.contrast.space import CodeSpace
 from naics_graph.distributed import World
 from naics_graph.encode.backbone import BackboneConfig, load_backbone
@@ -46,7 +47,7 @@ from naics_graph.encode.channels import ChannelFeatures
 from naics_graph.encode.mixture import routing_metrics
 from naics_graph.encode.reader import TextInputs
 from naics_graph.encode.weights import WEIGHTS_FILE
-from naics_graph.errors import ConfigError, UsageError
+from naics_graph.errors import UsageError
 from naics_graph.evaluate.gates import Evidence, GateDecision, accept_refinement
 from naics_graph.evaluate.hierarchy import tree_metrics
 from naics_graph.evaluate.retrieval import reciprocal_ranks, retrieval_metrics
@@ -292,11 +293,7 @@ class _Stages:
     def _require_judges(self, held_out: int) -> None:
         contrast = self.config.contrast
         if not held_out and (contrast.keep == "best" or contrast.early_stopping):
-            raise ConfigError(
-                "there is no held-out text to judge an epoch by",
-                where="contrast.keep, contrast.early_stopping",
-                do="load with --roles, or set held_out above 0, or keep the last epoch",
-            )
+            raise no_judges()
 
     def _mode(self) -> Literal["frozen", "lora", "full"]:
         return self.config.contrast.finetune.resolved(self.world.device)

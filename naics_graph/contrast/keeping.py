@@ -18,6 +18,15 @@ Keep = Literal["last", "best"]
 M = TypeVar("M", bound=nn.Module)
 
 
+def no_judges() -> ConfigError:
+    """The error of a training that is to judge its epochs and has nothing to judge them by."""
+    return ConfigError(
+        "there are no held-out texts to judge an epoch by",
+        where="contrast.keep, contrast.early_stopping",
+        do="load entries of the validation role or set held_out above 0, or keep the last epoch",
+    )
+
+
 class Averaged(Generic[M]):
     """Exponential moving average of a module's parameters; its buffers are copied.
 
@@ -76,12 +85,7 @@ class Best:
         if self.keep == "last" and not self.patience:
             return
         if METRIC not in measured:
-            raise ConfigError(
-                "there are no held-out texts to judge an epoch by",
-                where="contrast.keep, contrast.early_stopping",
-                do="load entries of the validation role or set held_out above 0, "
-                "or keep the last epoch",
-            )
+            raise no_judges()
         if not self.measured or measured[METRIC] > self.measured[METRIC]:
             self.epoch, self.measured, self.worse = epoch, dict(measured), 0
             if self.keep == "best":

@@ -19,10 +19,8 @@ from torch import Tensor
 
 from naics_graph.refine.draw import SHIFT, Ints, Polynomial, ranks
 from naics_graph.refine.graph import (
-    CLASSIFIED_AS,
     ENTRY,
-    EXCLUDES,
-    HAS_CHILD,
+    FORWARD,
     INDUSTRY,
     node_counts,
     places,
@@ -130,7 +128,7 @@ class DatabaseGraph(GraphStore):  # type: ignore[misc]
         counts = node_counts(self.nodes)
         return [
             EdgeAttr(r, "coo", size=(counts[r[0]], counts[r[2]]))
-            for relation in (HAS_CHILD, EXCLUDES, CLASSIFIED_AS)
+            for relation in FORWARD
             for r in (relation, reverse(relation))
         ]
 
@@ -263,7 +261,7 @@ class DatabaseSampler(NeighbourSampler):
 
 def forward(relation: Relation) -> Relation:
     """The relation as the database has it: itself, or what it is the reverse of."""
-    return next(r for r in (HAS_CHILD, EXCLUDES, CLASSIFIED_AS) if relation in (r, reverse(r)))
+    return next(r for r in FORWARD if relation in (r, reverse(r)))
 
 
 def _numbers(place: Ints) -> Ints:

@@ -24,6 +24,8 @@ ENTRY: Final = "entry"
 HAS_CHILD: Final[Relation] = (INDUSTRY, "has_child", INDUSTRY)
 EXCLUDES: Final[Relation] = (INDUSTRY, "excludes", INDUSTRY)
 CLASSIFIED_AS: Final[Relation] = (ENTRY, "classified_as", INDUSTRY)
+FORWARD: Final = (HAS_CHILD, EXCLUDES, CLASSIFIED_AS)
+"""The relations as the database has them."""
 
 
 def reverse(relation: Relation) -> Relation:
@@ -39,7 +41,7 @@ def relations(graph: GraphExport) -> dict[Relation, Tensor]:
     Exclusions named by several sentences are one edge.
     """
     edges: dict[Relation, Tensor] = {}
-    for relation in (HAS_CHILD, EXCLUDES, CLASSIFIED_AS):
+    for relation in FORWARD:
         pairs = torch.from_numpy(np.unique(graph.edges[relation].reshape(2, -1), axis=1))
         edges[relation] = pairs
         edges[reverse(relation)] = pairs.flip(0)
