@@ -10,15 +10,11 @@ from torch import Tensor
 
 
 def decoupled_contrastive(
-    distance: Tensor,
-    positive: Tensor,
-    temperature: Tensor,
-    allowed: Tensor | None = None,
-    weight: Tensor | None = None,
+    distance: Tensor, positive: Tensor, temperature: Tensor, allowed: Tensor | None = None
 ) -> Tensor:
     """Decoupled contrastive loss: d(q, positive) below a soft minimum of d(q, negatives).
 
-        mean_i  d_ip / t + log sum_{j != p} exp(-d_ij / t)
+        d_ip / t + log sum_{j != p} exp(-d_ij / t)
 
     The positive is left out of the sum, so its gradient does not fade as the batch gets easy
     (Yeh et al. 2022, "Decoupled Contrastive Learning", eq. 6, with -d in the place of similarity).
@@ -29,19 +25,19 @@ def decoupled_contrastive(
         temperature: () > 0.
         allowed: (b, m) bool, candidates that may be negatives; all of them by default. A row that
             allows none has nothing to tell apart and counts as 0.
-        weight: (b,) what each row counts for; 1 by default. The sum is divided by b all the same.
 
     Returns:
-        () may be negative: it is unbounded below where every negative is far.
+        (b,) may be negative: it is unbounded below where every negative is far.
     """
-    similarity = -distance / temperature
+    similarity = distance * (-1.0 / temperature)
     chosen = similarity.gather(1, positive[:, None]).squeeze(1)
-    negatives = similarity.scatter(1, positive[:, None], float("-inf"))
-    if allowed is not None:
-        some = allowed.scatter(1, positive[:, None], False).any(dim=1)
-        negatives = negatives[some].masked_fill(~allowed[some], float("-inf"))
-        chosen, weight = chosen[some], None if weight is None else weight[some]
-    return _mean(torch.logsumexp(negatives, dim=1) - chosen, weight, len(distance))
+    if allowed is None:
+        allowed = torch.ones_like(distance, dtype=torch.bool)
+    negative = allowed.scatter(1, positive[:, None], False)
+    some = negative.any(dim=1)
+    # A row without negatives keeps all of its candidates: the gradient of an empty sum is NaN.
+    negatives = similarity.masked_fill(~negative & some[:, None], float("-inf"))
+    return torch.where(some, torch.logsumexp(negatives, dim=1) - chosen, 0.0)
 
 
 def smoothed_cross_entropy(
@@ -50,7 +46,6 @@ def smoothed_cross_entropy(
     temperature: Tensor,
     smoothing: float,
     allowed: Tensor | None = None,
-    weight: Tensor | None = None,
 ) -> Tensor:
     """Softmax cross-entropy over -distance / temperature with label smoothing.
 
@@ -61,28 +56,20 @@ def smoothed_cross_entropy(
         smoothing: share of the target spread over all candidates in use, in [0, 1).
         allowed: (b, m) bool, candidates that may be negatives; all of them by default. In use are
             these and the positive.
-        weight: (b,) what each row counts for; 1 by default. The sum is divided by b all the same.
 
     Returns:
-        () at least 0.
+        (b,) at least 0.
     """
-    logits = -distance / temperature
+    logits = distance * (-1.0 / temperature)
     if allowed is None:
-        row = torch.nn.functional.cross_entropy(
+        return torch.nn.functional.cross_entropy(
             logits, positive, label_smoothing=smoothing, reduction="none"
         )
-        return _mean(row, weight, len(row))
     used = allowed.scatter(1, positive[:, None], True)
     log_sum = torch.logsumexp(logits.masked_fill(~used, float("-inf")), dim=1)
     chosen = logits.gather(1, positive[:, None]).squeeze(1)
     mean = logits.masked_fill(~used, 0.0).sum(dim=1) / used.sum(dim=1)
-    row = log_sum - (1.0 - smoothing) * chosen - smoothing * mean
-    return _mean(row, weight, len(row))
-
-
-def _mean(rows: Tensor, weight: Tensor | None, count: int) -> Tensor:
-    """() sum of (weighted) rows over `count`."""
-    return (rows if weight is None else weight * rows).sum() / count
+    return log_sum - (1.0 - smoothing) * chosen - smoothing * mean
 
 
 def hierarchy_preservation(distance: Tensor, tree_distance: Tensor, scale: Tensor) -> Tensor:

@@ -66,11 +66,13 @@ class Objective:
         tree = data.tree
         self.ancestors = torch.from_numpy(tree.ancestors).to(self.device)
         self.depth = torch.from_numpy(tree.depth).to(self.device)
-        self.tree_distance = torch.from_numpy(tree.distance).double().to(self.device)
         self.level_codes = [torch.nonzero(self.depth == k).squeeze(1) for k in range(1, 6)]
+        self.by_level = torch.cat(self.level_codes)
         self.position_in_level = torch.zeros_like(self.depth, dtype=torch.int64)
         for codes in self.level_codes:
             self.position_in_level[codes] = torch.arange(len(codes), device=self.device)
+        distance = torch.from_numpy(tree.distance).double().to(self.device)
+        self.tree_distance = distance[:, self.by_level]
         self.negatives = Negatives(config.negatives, tree, self.device)
         self.mean_radius = torch.zeros((), dtype=torch.float64)
 
@@ -102,20 +104,22 @@ class Objective:
         rows = torch.arange(len(batch.label))[own]
         codes = self._codes(space, channels, batch.hidden, generator)
         pool = self._pool(codes)
+        in_tree = self._some_by_text_alone(space, codes, generator)
+        tree_pool = pool if in_tree is codes else self._pool(in_tree)
         queries = space.queries(batch.inputs.rows(rows), batch.channel[rows])
         self._note_routing(queries.routing, batch)
-        distance = lorentz.tangent_pairwise_distance(queries.tangent, pool.tangent, space.curvature)
+        distance = self._distance(queries.tangent, pool.tangent, space.curvature)
         label = batch.label.to(self.device)
         anchors = self.negatives.anchors(queries.routing, pool.routing, label, generator, own)
         weight = batch.weight.to(self.device)[own]
         here, above = self._multi_level(distance, label, own, weight, space.temperature, anchors)
         parts = {"query_code": here, "ancestors": above}
         if weights.code_code or weights.hierarchy or weights.lambda_rank:
-            parts |= self._structure(space, pool, generator)
-        parts |= self._of_codes(space, codes) | self._of_router(codes.text, queries)
+            parts |= self._structure(space, tree_pool, generator)
+        parts |= self._of_codes(space, in_tree) | self._of_router(codes.text, queries)
         self.mean_radius = pool.tangent.detach().norm(dim=1).mean()
         kept = {name: part for name, part in parts.items() if getattr(weights, name)}
-        return self._linked(kept, pool.tangent)
+        return self._linked(kept, pool.tangent, tree_pool.tangent)
 
     def _codes(
         self,
@@ -129,12 +133,20 @@ class Objective:
         rate = space.text_map.config.channel_dropout
         if space.training and rate:
             mask = drop_channels(mask, rate, generator)
-        kept = None
-        if space.training and self.config.residual_dropout:
-            drawn = torch.rand(len(mask), generator=generator)
-            kept = (drawn >= self.config.residual_dropout).to(self.device)
         rows = self.world.shard(len(mask))
-        return space.codes(vectors[rows], mask[rows], rows, kept)
+        return space.codes(vectors[rows], mask[rows], rows)
+
+    def _some_by_text_alone(
+        self, space: CodeSpace, codes: CodeImages, generator: torch.Generator
+    ) -> CodeImages:
+        """The codes of this process as the parts of the tree see them: some without residuals."""
+        rate = self.config.residual_dropout
+        if not space.training or not rate:
+            return codes
+        kept = (torch.rand(len(self.depth), generator=generator) >= rate).to(self.device)
+        rows = self.world.shard(len(self.depth))
+        residual = (space.known_residual() * kept[:, None])[rows]
+        return CodeImages(space.placed(codes.text, residual), codes.text)
 
     def _pool(self, codes: CodeImages) -> Pool:
         """The codes of all processes. Their routing travels only where negatives are chosen."""
@@ -170,15 +182,15 @@ class Objective:
             "router_z": router_z_loss(logits).double() * share,
         }
 
-    def _linked(self, parts: dict[str, Tensor], tangent: Tensor) -> dict[str, Tensor]:
-        """The parts, the first of which depends on the gathered images in any case.
+    def _linked(self, parts: dict[str, Tensor], *gathered: Tensor) -> dict[str, Tensor]:
+        """The parts, the first of which depends on all gathered images in any case.
 
         A process with no query and no anchor of its own must still take part in the backward pass
         of the gather.
         """
         if self.world.size > 1 and parts:
             first = next(iter(parts))
-            parts[first] = parts[first] + 0.0 * tangent.sum()
+            parts[first] = parts[first] + 0.0 * torch.stack([t.sum() for t in gathered]).sum()
         return parts
 
     def total(self, parts: dict[str, Tensor]) -> Tensor:
@@ -198,50 +210,45 @@ class Objective:
     ) -> tuple[Tensor, Tensor]:
         """Mean loss at the labels' own level, and summed over the levels above it."""
         label = labels[own]
-        here = distance.new_zeros(())
-        above = distance.new_zeros(())
-        for depth, candidates in enumerate(self.level_codes, start=1):
-            positive = self.ancestors[label, depth - 1]
-            rows = torch.nonzero(positive >= 0).squeeze(1)
-            if not len(rows):
+        rows = torch.arange(len(label), device=self.device)
+        here = above = distance.new_zeros(())
+        for depth, (near, candidates) in enumerate(self._levels(distance), start=1):
+            up = self.depth[label] - depth
+            if not bool((up >= 0 if self.config.weights.ancestors else up == 0).any()):
                 continue
-            is_own = self.depth[label[rows]] == depth
-            target = self.position_in_level[positive[rows]]
-            at_level = distance[rows][:, candidates]
-            for mask, is_target_own in ((is_own, True), (~is_own, False)):
-                count = int(mask.sum())
-                if not count or not (
-                    self.config.weights.query_code
-                    if is_target_own
-                    else self.config.weights.ancestors
-                ):
-                    continue
-                near, own_target = at_level[mask], target[mask]
-                allowed = self.negatives.allowed(anchors, rows[mask], candidates, own_target, near)
-                counts = weight[rows[mask]]
-                if not is_target_own:
-                    up = self.depth[label[rows[mask]]] - depth
-                    counts = counts * self.config.ancestor_decay ** (up - 1)
-                loss = self._match(near, own_target, temperature, allowed, counts)
-                loss = loss * (count / len(labels))
-                if is_target_own:
-                    here = here + loss
-                else:
-                    above = above + loss
-        return here, above
+            target = self._column(label, depth)
+            allowed = self.negatives.allowed(anchors, rows, candidates, target, near)
+            loss = weight * self._match(near, target, temperature, allowed)
+            here = here + torch.where(up == 0, loss, 0.0).sum()
+            decayed = loss * self.config.ancestor_decay ** (up - 1)
+            above = above + torch.where(up > 0, decayed, 0.0).sum()
+        return here / len(labels), above / len(labels)
+
+    def _distance(self, anchors: Tensor, codes: Tensor, c: float) -> Tensor:
+        """(b, n) of anchors (b, d) from all codes (n, d), whose columns go level by level.
+
+        A level is then a slice: picking its columns from distances in the order of the codes, and
+        the way back, takes a seventh of a step.
+        """
+        return lorentz.tangent_pairwise_distance(anchors, codes[self.by_level], c)
+
+    def _levels(self, distance: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Of distances (b, n) in that order, at each depth the columns (b, m) and codes (m,)."""
+        columns = torch.split(distance, [len(codes) for codes in self.level_codes], dim=1)
+        return list(zip(columns, self.level_codes, strict=True))
+
+    def _column(self, codes: Tensor, depth: int) -> Tensor:
+        """(b,) column of codes' ancestors at a depth; any where there is none."""
+        return self.position_in_level[self.ancestors[codes, depth - 1].clamp(min=0)]
 
     def _match(
-        self,
-        distance: Tensor,
-        positive: Tensor,
-        temperature: Tensor,
-        allowed: Tensor | None,
-        weight: Tensor,
+        self, distance: Tensor, positive: Tensor, temperature: Tensor, allowed: Tensor | None
     ) -> Tensor:
+        """(b,) loss of queries against the candidates of a level."""
         if self.config.query_loss == "dcl":
-            return decoupled_contrastive(distance, positive, temperature, allowed, weight)
+            return decoupled_contrastive(distance, positive, temperature, allowed)
         smoothing = self.config.smoothing
-        return smoothed_cross_entropy(distance, positive, temperature, smoothing, allowed, weight)
+        return smoothed_cross_entropy(distance, positive, temperature, smoothing, allowed)
 
     def _structure(
         self, space: CodeSpace, codes: Pool, generator: torch.Generator
@@ -253,7 +260,7 @@ class Objective:
         drawn = drawn.to(self.device)
         own = self.world.shard(len(drawn))
         sample = drawn[own]
-        distance = lorentz.tangent_pairwise_distance(tangent[sample], tangent, space.curvature)
+        distance = self._distance(tangent[sample], tangent, space.curvature)
         tree_distance = self.tree_distance[sample]
         parts = {}
         if weights.code_code:
@@ -286,20 +293,16 @@ class Objective:
         drawn: anchors of all processes, of which `own` have the distances (s, n).
         """
         sample = drawn[own]
+        rows = torch.arange(len(sample), device=self.device)
         terms = []
-        for depth, candidates in enumerate(self.level_codes[:-1], start=1):
+        for depth, (near, candidates) in enumerate(self._levels(distance)[:-1], start=1):
             below = int((self.depth[drawn] > depth).sum())
             if not below:
                 continue
-            rows = torch.nonzero(self.depth[sample] > depth).squeeze(1)
-            term = distance.new_zeros(())
-            if len(rows):
-                target = self.position_in_level[self.ancestors[sample[rows], depth - 1]]
-                near = distance[rows][:, candidates]
-                allowed = self.negatives.allowed(anchors, rows, candidates, target, near)
-                loss = decoupled_contrastive(near, target, temperature, allowed)
-                term = loss * (len(rows) / below)
-            terms.append(term)
+            target = self._column(sample, depth)
+            allowed = self.negatives.allowed(anchors, rows, candidates, target, near)
+            loss = decoupled_contrastive(near, target, temperature, allowed)
+            terms.append(torch.where(self.depth[sample] > depth, loss, 0.0).sum() / below)
         return torch.stack(terms).mean()
 
     def _hierarchy(self, distance: Tensor, drawn: Tensor, own: slice, scale: Tensor) -> Tensor:

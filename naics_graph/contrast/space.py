@@ -72,22 +72,13 @@ class CodeSpace(nn.Module):
         """Where the space computes; inputs may come from elsewhere."""
         return self.residual.device
 
-    def codes(
-        self,
-        vectors: Tensor,
-        mask: Tensor,
-        rows: slice = slice(None),
-        kept: Tensor | None = None,
-    ) -> CodeImages:
+    def codes(self, vectors: Tensor, mask: Tensor, rows: slice = slice(None)) -> CodeImages:
         """Images of codes from their channels: (n, 4, w) float32 and (n, 4) bool.
 
-        `rows` says which of all n codes these are; `kept` (n,) bool which residuals are used.
+        `rows` says which of all n codes these are.
         """
         text = self.text_map(vectors.to(self.device), mask.to(self.device))
-        residual = self.known_residual()
-        if kept is not None:
-            residual = residual * kept[:, None]
-        return CodeImages(self.placed(text, residual[rows]), text)
+        return CodeImages(self.placed(text, self.known_residual()[rows]), text)
 
     def placed(self, text: TextMapOutput, residual: Tensor) -> Tensor:
         """(b, d) float64 tangent vectors of texts moved by residuals (b, d)."""

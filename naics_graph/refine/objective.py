@@ -147,7 +147,7 @@ class RefineObjective(nn.Module):
             loss = smoothed_cross_entropy(
                 distance, self.place[label[rows]], self.temperature, self.config.smoothing
             )
-            total = total + loss * (len(rows) / len(label))
+            total = total + loss.sum() / len(label)
         return total
 
     def _structure(self, codes: Tensor, generator: torch.Generator) -> dict[str, Tensor]:

@@ -29,13 +29,13 @@ def test_decoupled_contrastive_leaves_the_positive_out_of_the_sum() -> None:
 
 def test_decoupled_contrastive_pulls_the_positive_however_easy_it_is() -> None:
     distance = torch.tensor([[0.01, 50.0, 60.0]], dtype=torch.float64, requires_grad=True)
-    decoupled_contrastive(distance, torch.tensor([0]), ONE).backward()  # type: ignore[no-untyped-call]
+    decoupled_contrastive(distance, torch.tensor([0]), ONE).sum().backward()  # type: ignore[no-untyped-call]
     assert distance.grad is not None
     assert distance.grad[0, 0] == pytest.approx(1.0)
     assert distance.grad[0, 1:].sum() == pytest.approx(-1.0)
     # The coupled loss has let go of the same example.
     coupled = distance.detach().requires_grad_()
-    smoothed_cross_entropy(coupled, torch.tensor([0]), ONE, 0.0).backward()  # type: ignore[no-untyped-call]
+    smoothed_cross_entropy(coupled, torch.tensor([0]), ONE, 0.0).sum().backward()  # type: ignore[no-untyped-call]
     assert coupled.grad is not None
     assert abs(coupled.grad[0, 0]) < 1e-12
 
@@ -143,8 +143,8 @@ def match_losses(
     distance: Tensor, positive: Tensor, allowed: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     return (
-        decoupled_contrastive(distance, positive, ONE / 2, allowed),
-        smoothed_cross_entropy(distance, positive, ONE / 2, 0.1, allowed),
+        decoupled_contrastive(distance, positive, ONE / 2, allowed).mean(),
+        smoothed_cross_entropy(distance, positive, ONE / 2, 0.1, allowed).mean(),
     )
 
 

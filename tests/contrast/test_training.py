@@ -278,22 +278,29 @@ def test_queries_weigh_by_their_source_and_leave_with_a_weight_of_zero(data: Con
         SourceWeights(index=-1.0)
 
 
-def test_codes_without_their_residual_for_a_step_change_the_gradient(data: ContrastData) -> None:
+def test_the_tree_sees_some_codes_without_their_residual_and_queries_see_none(
+    data: ContrastData,
+) -> None:
     space = build_space(CONFIG, data, 0)
     batch = data.batch(torch.arange(0, len(data.query_code), 3))
     with torch.no_grad():
         space.residual.normal_(std=0.3, generator=torch.Generator().manual_seed(2))
-    weights = dataclasses.replace(CONFIG.objective.weights, residual=0.0)
-    config = dataclasses.replace(CONFIG.objective, weights=weights)
-    gradients = []
-    for rate in (0.0, 0.5):
-        objective = Objective(dataclasses.replace(config, residual_dropout=rate), data)
+
+    def slope(weights: LossWeights, rate: float) -> Tensor:
+        config = dataclasses.replace(CONFIG.objective, weights=weights, residual_dropout=rate)
+        objective = Objective(config, data)
         space.zero_grad()
-        generator = torch.Generator().manual_seed(1)
         channels = data.channels(space.reader)
+        generator = torch.Generator().manual_seed(1)
         objective.total(objective(space.train(), channels, batch, generator)).backward()  # type: ignore[no-untyped-call]
         assert space.residual.grad is not None
-        gradients.append(space.residual.grad.clone())
-    untouched = gradients[1].abs().sum(dim=1) == 0
+        return space.residual.grad.clone()
+
+    ours = CONFIG.objective.weights
+    tree = dataclasses.replace(ours, query_code=0.0, ancestors=0.0, residual=0.0)
+    untouched = slope(tree, 0.5).abs().sum(dim=1) == 0
     assert 0 < int(untouched.sum()) < len(untouched)
-    assert not (gradients[0].abs().sum(dim=1) == 0).any()
+    assert not (slope(tree, 0.0).abs().sum(dim=1) == 0).any()
+    names = [f.name for f in dataclasses.fields(LossWeights)]
+    text = LossWeights(**{name: float(name == "query_code") for name in names})
+    assert torch.equal(slope(text, 0.5), slope(text, 0.0))
