@@ -42,10 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     options = parser.parse_args(arguments)
     config = load_config(TrainConfig, None, options.set)
-    # Vectors of texts stay where they are; runs go to the folder.
+    # Runs go to the folder; vectors of texts stay where they are.
     vectors = settings.vectors_dir()
-    settings.vectors_dir = lambda: vectors
     os.environ["NAICS_GRAPH_HOME"] = str(options.folder)
+    linked = settings.vectors_dir()
+    linked.parent.mkdir(parents=True, exist_ok=True)
+    linked.symlink_to(vectors)
     print("| texts | queries | left out | MRR | top-1 | hit@10 | Pearson | edge MAP | seconds |")
     print("|---|---|---|---|---|---|---|---|---|")
     for texts in TEXTS:
