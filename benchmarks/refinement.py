@@ -227,8 +227,6 @@ class _Euclidean(_Tangent):
         gate = layer.gates(SELF)[row][:, None]
         total, weights = own + gate * self._message(SELF, own), 1.0 + gate
         for (source, name, _), edge in edges.items():
-            if self.training:
-                edge = edge[:, torch.rand(edge.shape[1]) >= layer.dropout]
             degree = torch.bincount(edge[1], minlength=len(own)).double()[:, None]
             gate = layer.gates(name)[row][:, None] * (degree > 0)
             heard = torch.zeros_like(own).index_add(

@@ -195,10 +195,13 @@ class DatabaseSampler(NeighbourSampler):
         fan_out: Sequence[int],
         *,
         seed: int,
-        context: Tensor | None = None,
+        around: Tensor | None = None,
         leave_out: LeaveOneOut | None = None,
+        dropout: float = 0.0,
     ) -> None:
-        super().__init__(graph, fan_out, seed=seed, context=context, leave_out=leave_out)
+        super().__init__(
+            graph, fan_out, seed=seed, around=around, leave_out=leave_out, dropout=dropout
+        )
         self.graph = graph
 
     def _sampled(self) -> None:

@@ -38,7 +38,7 @@ class LorentzConv(nn.Module):
 
     Args:
         dim: d of points (..., d+1). relations: names of the relations listened to.
-        curvature: c > 0. weighting: as above. dropout: share of edges left out in training.
+        curvature: c > 0. weighting: as above.
         noise: scale of the deviation of W_r from the identity at the start.
     """
 
@@ -49,11 +49,10 @@ class LorentzConv(nn.Module):
         curvature: float,
         *,
         weighting: Weighting,
-        dropout: float,
         noise: float = 0.02,
     ) -> None:
         super().__init__()
-        self.curvature, self.weighting, self.dropout = curvature, weighting, dropout
+        self.curvature, self.weighting = curvature, weighting
         self.relations = tuple(relations)
         names = (SELF, *self.relations)
         # Off the identity by a little: were T_self(x) = x, its gate would have no gradient.
@@ -116,7 +115,7 @@ class LorentzConv(nn.Module):
     ) -> Tensor:
         own = points[node_type]
         heard = [
-            (name, self.message(name, points[source]), self._dropped(edges[source, name, target]))
+            (name, self.message(name, points[source]), edges[source, name, target])
             for source, name, target in edges
             if target == node_type and name in self.relations
         ]
@@ -152,11 +151,6 @@ class LorentzConv(nn.Module):
         score = -self.sharpness[self._number[name]] * distance
         shares: Tensor = softmax(score, listener, num_nodes=len(own))
         return shares
-
-    def _dropped(self, edge: Tensor) -> Tensor:
-        if not self.training or not self.dropout:
-            return edge
-        return edge[:, torch.rand(edge.shape[1], device=edge.device) >= self.dropout]
 
 
 @cache

@@ -33,7 +33,8 @@ class HGCNConfig:
 
     layers: 1 or 2. relations: names of the relations listened to, of RELATIONS; entries listen to
     `rev_classified_as`, and pass on what they hear in a second layer. weighting: how a
-    relation's messages share their weight. dropout: share of edges left out in a training step.
+    relation's messages share their weight. dropout: share of a training step's edges left out, the
+    same ones in both layers.
     """
 
     layers: int = 1
@@ -62,13 +63,7 @@ class RefineNetwork(nn.Module):
     def __init__(self, config: HGCNConfig, dim: int, curvature: float) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(
-            LorentzConv(
-                dim,
-                config.relations,
-                curvature,
-                weighting=config.weighting,
-                dropout=config.dropout,
-            )
+            LorentzConv(dim, config.relations, curvature, weighting=config.weighting)
             for _ in range(config.layers)
         )
 

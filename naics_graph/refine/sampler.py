@@ -2,8 +2,8 @@
 
 Hop by hop, every node found in the hop before draws up to `fan_out[hop]` neighbours in every
 relation it listens to, without replacement (`draw`). What is drawn is a function of (seed, batch)
-alone, whatever process draws it and wherever the edges are: in memory here, in the database in
-`database`.
+alone, whatever process draws it, for which of the listeners, and wherever the edges are: in memory
+here, in the database in `database`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from naics_graph.refine.draw import Ints, Polynomial, edge_keys, polynomial, smallest
+from naics_graph.refine.draw import (
+    PRIME,
+    SHIFT,
+    Ints,
+    Polynomial,
+    edge_keys,
+    polynomial,
+    smallest,
+)
 from naics_graph.refine.graph import (
     CLASSIFIED_AS,
     ENTRY,
@@ -90,8 +98,11 @@ class NeighbourSampler(BaseSampler):  # type: ignore[misc]
         graph: the exported graph, or the graph in the database.
         fan_out: neighbours per relation and hop, -1 for all.
         seed: of the draws; equal seeds and equal batches give equal subgraphs.
-        context: (k,) industry nodes that are seeds of every batch as well.
+        around: (k,) industry nodes that are the seeds of every batch, in place of its input nodes.
+            Codes then draw `fan_out[0]` neighbours in whatever hop they are found, so that those
+            around a part of the codes hear what they hear where all codes are seeds.
         leave_out: per query, with the loader's input ids as query numbers, the edges to hide.
+        dropout: share of the drawn edges that is left out, in [0, 1).
 
     The node list of a type starts with the distinct seeds in the order they were given.
     """
@@ -102,15 +113,16 @@ class NeighbourSampler(BaseSampler):  # type: ignore[misc]
         fan_out: Sequence[int],
         *,
         seed: int,
-        context: Tensor | None = None,
+        around: Tensor | None = None,
         leave_out: LeaveOneOut | None = None,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if not fan_out or any(k == 0 or k < -1 for k in fan_out):
             raise ValueError(f"fan_out is {list(fan_out)}: give counts above 0, or -1 for all")
-        self.fan_out, self.seed = tuple(fan_out), seed
-        self.context = context if context is not None else torch.empty(0, dtype=torch.int64)
-        self.leave_out = leave_out
+        self.fan_out, self.seed, self.dropout = tuple(fan_out), seed, dropout
+        self.around, self.leave_out = around, leave_out
+        self.place: Mapping[str, Ints] = graph.place
         self.counts: dict[str, int] = {}
         self.relations: list[Relation] = []
         for attr in graph.get_all_edge_attrs():
@@ -130,21 +142,24 @@ class NeighbourSampler(BaseSampler):  # type: ignore[misc]
         """Called when a batch is drawn, before it is given out."""
 
     def sample_from_nodes(self, index: NodeSamplerInput, **kwargs: Any) -> HeteroSamplerOutput:
-        """Subgraph around `index.node` and the context."""
+        """Subgraph around `index.node`, or around the nodes given to the sampler."""
         if kwargs or index.time is not None:
             raise ValueError("temporal sampling is not supported: this graph has no times")
-        seeds = _first_seen(torch.cat([index.node, self._context(index)]).numpy())
-        batch = _Batch(self.counts, index.input_type or INDUSTRY, seeds)
+        seed_type, seeds = index.input_type or INDUSTRY, index.node
+        if self.around is not None:
+            seed_type, seeds = INDUSTRY, self.around
+        batch = _Batch(self.counts, seed_type, _first_seen(seeds.numpy()))
         hidden = self._hidden(index.input_id)
         ids = index.input_id.numpy()
         by = {relation: polynomial(self.seed, ids, relation[1]) for relation in self.relations}
-        for count in self.fan_out:
+        for hop in range(len(self.fan_out)):
             for relation in self.relations:
                 frontier = batch.frontier[relation[2]]
                 drawn = NOTHING
                 if len(frontier):
+                    count = self._count(hop, relation[2])
                     drawn = self._drawn(relation, frontier, count, hidden, by[relation])
-                batch.add(relation, drawn)
+                batch.add(relation, self._left(relation, drawn, ids))
             batch.close_hop()
         self._sampled()
         return batch.output((index.input_id, index.time))
@@ -153,8 +168,20 @@ class NeighbourSampler(BaseSampler):  # type: ignore[misc]
         """Not offered: nothing here trains on links."""
         raise NotImplementedError(f"{type(self).__name__} samples around nodes only")
 
-    def _context(self, index: NodeSamplerInput) -> Tensor:
-        return self.context if index.input_type == INDUSTRY else self.context[:0]
+    def _count(self, hop: int, listener: str) -> int:
+        """Neighbours a node of a type draws if it was found in the hop before."""
+        return self.fan_out[0 if self.around is not None and listener == INDUSTRY else hop]
+
+    def _left(self, relation: Relation, drawn: Drawn, ids: Ints) -> Drawn:
+        """What dropout leaves of drawn edges; each falls by a hash of its own."""
+        if not self.dropout or not len(drawn.source):
+            return drawn
+        source = self.place[relation[0]][drawn.source]
+        target = self.place[relation[2]][drawn.target]
+        by = polynomial(self.seed, ids, f"dropout of {relation[1]}")
+        kept = edge_keys(source, target, by) >> SHIFT >= self.dropout * PRIME
+        edge = None if drawn.edge is None else drawn.edge[kept]
+        return Drawn(drawn.source[kept], drawn.target[kept], edge)
 
     def _hidden(self, input_id: Tensor) -> Hidden | None:
         if self.leave_out is None:
@@ -193,11 +220,13 @@ class SubgraphSampler(NeighbourSampler):
         fan_out: Sequence[int],
         *,
         seed: int,
-        context: Tensor | None = None,
+        around: Tensor | None = None,
         leave_out: LeaveOneOut | None = None,
+        dropout: float = 0.0,
     ) -> None:
-        super().__init__(graph, fan_out, seed=seed, context=context, leave_out=leave_out)
-        self.place: Mapping[str, Ints] = graph.place
+        super().__init__(
+            graph, fan_out, seed=seed, around=around, leave_out=leave_out, dropout=dropout
+        )
         self.incoming: dict[Relation, _Incoming] = {}
         for attr in graph.get_all_edge_attrs():
             source, target = (end.numpy() for end in graph.get_edge_index(attr))

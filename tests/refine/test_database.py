@@ -111,6 +111,17 @@ def test_both_samplers_give_the_subgraph_of_plain_loops(loaded: Loaded) -> None:
             assert in_numbers(found) == expected(loaded.graph, nodes, fan_out, node_type, seed=3)
 
 
+def test_dropout_leaves_out_the_same_edges_wherever_they_are(loaded: Loaded) -> None:
+    options: dict[str, Any] = {"seed": 1, "around": torch.arange(92)}
+    exported, database = ExportedGraph(loaded.graph), DatabaseGraph(*loaded)
+    whole = contents(draw(SubgraphSampler(exported, [4, 2], **options), [0]))
+    options["dropout"] = 0.4
+    found = contents(draw(DatabaseSampler(database, [4, 2], **options), [0]))
+    assert found == contents(draw(SubgraphSampler(exported, [4, 2], **options), [0]))
+    for relation, edges in found["row"].items():
+        assert 0 < len(edges) < len(whole["row"][relation])
+
+
 def test_another_seed_or_batch_draws_others(loaded: Loaded) -> None:
     database = DatabaseGraph(*loaded)
     leaves = [loaded.graph.codes.index(c) for c in loaded.graph.codes if len(c) == 6]
@@ -136,7 +147,7 @@ def test_leave_one_out_in_the_database(loaded: Loaded) -> None:
     for a, b in pairs:
         hidden |= {(EXCLUDES, a, b), (reverse(EXCLUDES), b, a)}
     nodes = [leaf] * 20 + [b for _, b in pairs]
-    options: dict[str, Any] = {"seed": 1, "leave_out": leave_out, "context": torch.arange(92)}
+    options: dict[str, Any] = {"seed": 1, "leave_out": leave_out, "around": torch.arange(92)}
     for fan_out in ([1, 3], [4, 2], [-1]):
         found = draw(DatabaseSampler(DatabaseGraph(*loaded), fan_out, **options), nodes)
         assert contents(found) == contents(
@@ -144,8 +155,7 @@ def test_leave_one_out_in_the_database(loaded: Loaded) -> None:
         )
         ids = np.arange(len(nodes))
         by = {r[1]: polynomial(1, ids, r[1]) for r in relations(graph)}
-        seeds = nodes + list(range(92))
-        assert in_numbers(found) == sampled(graph, INDUSTRY, seeds, fan_out, by, hidden)
+        assert in_numbers(found) == sampled(graph, INDUSTRY, range(92), fan_out, by, hidden)
         assert not set(own) & set(found.node[ENTRY].tolist())
 
 

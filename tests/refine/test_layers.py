@@ -26,13 +26,11 @@ DEPTH = {
 }
 
 
-def open_layer(
-    c: float, *, weighting: Weighting = "attention", dropout: float = 0.0
-) -> LorentzConv:
+def open_layer(c: float, *, weighting: Weighting = "attention") -> LorentzConv:
     """A layer with every gate open, every map off the identity."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        layer = LorentzConv(DIM, RELATIONS, c, weighting=weighting, dropout=dropout, noise=0.5)
+        layer = LorentzConv(DIM, RELATIONS, c, weighting=weighting, noise=0.5)
         with torch.no_grad():
             layer.gate.uniform_(0.3, 0.9)
             layer.sharpness.uniform_(0.5, 1.5)
@@ -83,7 +81,7 @@ def test_the_layer_is_its_formula_node_by_node(c: float, weighting: Weighting) -
 
 @pytest.mark.parametrize("c", CURVATURES)
 def test_a_closed_gate_is_the_identity_and_can_open(c: float) -> None:
-    layer = LorentzConv(DIM, RELATIONS, c, weighting="attention", dropout=0.0)
+    layer = LorentzConv(DIM, RELATIONS, c, weighting="attention")
     points = graph_points(GRAPH, DIM, c)
     moved = layer(points, EDGES, DEPTH)
     for node_type, own in points.items():
@@ -166,7 +164,7 @@ def test_a_node_without_neighbours_takes_the_same_map(c: float) -> None:
 @pytest.mark.parametrize("radius", [0.0, 1e-9, 1.0, 6.0, 12.0])
 @pytest.mark.parametrize("c", CURVATURES)
 def test_values_and_gradients_are_finite_to_radius_12(c: float, radius: float) -> None:
-    layer = LorentzConv(DIM, RELATIONS, c, weighting="attention", dropout=0.0)
+    layer = LorentzConv(DIM, RELATIONS, c, weighting="attention")
     with torch.no_grad():
         layer.gate.fill_(0.5)
         layer.sharpness.fill_(1.0)
@@ -184,15 +182,6 @@ def test_values_and_gradients_are_finite_to_radius_12(c: float, radius: float) -
         assert torch.isfinite(leaf.grad).all()
 
 
-def test_dropout_leaves_edges_out_in_training_alone() -> None:
-    layer, points = open_layer(1.0, dropout=0.5), graph_points(GRAPH, DIM, 1.0)
-    with torch.no_grad():
-        still = layer.eval()(points, EDGES, DEPTH)[INDUSTRY]
-        assert torch.equal(layer(points, EDGES, DEPTH)[INDUSTRY], still)
-        moving = layer.train()(points, EDGES, DEPTH)[INDUSTRY]
-    assert not torch.allclose(moving, still)
-
-
 @pytest.mark.parametrize("relation", list(EDGES), ids=lambda r: r[1])
 @torch.no_grad()
 def test_every_relation_acts(relation: Relation) -> None:
@@ -208,7 +197,7 @@ def test_every_relation_acts(relation: Relation) -> None:
 @torch.no_grad()
 def test_relations_not_listened_to_do_nothing() -> None:
     points = graph_points(GRAPH, DIM, 1.0)
-    deaf = LorentzConv(DIM, ["has_child"], 1.0, weighting="degree", dropout=0.0)
+    deaf = LorentzConv(DIM, ["has_child"], 1.0, weighting="degree")
     deaf.gate.fill_(0.5)
     only = {HAS_CHILD: EDGES[HAS_CHILD]}
     assert torch.equal(deaf(points, EDGES, DEPTH)[INDUSTRY], deaf(points, only, DEPTH)[INDUSTRY])

@@ -121,12 +121,12 @@ def test_a_pickled_sampler_draws_the_same() -> None:
 
 def test_seeds_come_first_and_nodes_carry_their_points() -> None:
     seeds = [9, 4, 9, 30]
-    batch = sample(seeds, [3, 2], context=torch.tensor([4, 1]))
-    assert batch[INDUSTRY].n_id[:4].tolist() == [9, 4, 30, 1]
+    batch = sample(seeds, [3, 2])
+    assert batch[INDUSTRY].n_id[:3].tolist() == [9, 4, 30]
     for node_type, points in POINTS.items():
         assert torch.equal(batch[node_type].x, points[batch[node_type].n_id])
         assert len(batch[node_type].n_id.unique()) == len(batch[node_type].n_id)
-    assert batch[INDUSTRY].num_sampled_nodes[0] == 4
+    assert batch[INDUSTRY].num_sampled_nodes[0] == 3
     for relation in batch.edge_types:
         wanted = EDGES[relation][:, batch[relation].e_id]
         source, target = batch[relation].edge_index
@@ -158,7 +158,7 @@ def test_a_querys_own_edges_are_in_no_subgraph_of_its_batch() -> None:
     codes = [int(GRAPH.edges[CLASSIFIED_AS][1][e]) for e in entries] + [t for _, t in exclusions]
     everything = torch.arange(len(TREE.codes))
     own = own_edges(entries, exclusions)
-    batch = sample(codes, [-1, -1], context=everything, leave_out=leave(entries, exclusions))
+    batch = sample(codes, [-1, -1], around=everything, leave_out=leave(entries, exclusions))
     assert not own & set(edges_of(batch))
     assert not set(entries) & set(batch[ENTRY].n_id.tolist())
     _, every = reachable(EDGES, set(everything.tolist()), 2)
@@ -171,8 +171,50 @@ def test_a_planted_leak_is_seen() -> None:
     exclusions = [tuple(pair) for pair in GRAPH.edges[EXCLUDES].T[[2, 5, 11]].tolist()]
     codes = [int(GRAPH.edges[CLASSIFIED_AS][1][e]) for e in entries] + [t for _, t in exclusions]
     forgotten = leave([-1] * 4, [(-1, -1)] * 3)
-    batch = sample(codes, [-1, -1], context=torch.arange(len(TREE.codes)), leave_out=forgotten)
+    batch = sample(codes, [-1, -1], around=torch.arange(len(TREE.codes)), leave_out=forgotten)
     assert own_edges(entries, exclusions) <= set(edges_of(batch))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_parts_of_the_codes_hear_what_all_of_them_hear(dropout: float) -> None:
+    """Two hops: what a code in a part hears, and what those it hears have heard."""
+    asked, own = [40, 3], leave([0, 8], [])
+    codes = torch.arange(len(TREE.codes))
+
+    def heard(around: Tensor) -> tuple[HeteroData, dict[tuple[str, int], set[Edge]]]:
+        batch = sample(asked, [2, 1], around=around, leave_out=own, dropout=dropout)
+        by_listener: dict[tuple[str, int], set[Edge]] = {}
+        for edge in edges_of(batch):
+            by_listener.setdefault((edge[0][2], edge[2]), set()).add(edge)
+        return batch, by_listener
+
+    _, whole = heard(codes)
+    for part in codes.split(70):
+        batch, its = heard(part)
+        assert batch[INDUSTRY].n_id[: len(part)].tolist() == part.tolist()
+        for code in part.tolist():
+            edges = whole.get((INDUSTRY, code), set())
+            assert its.get((INDUSTRY, code), set()) == edges
+            for relation, speaker, _ in edges:
+                one = (relation[0], speaker)
+                assert its.get(one, set()) == whole.get(one, set())
+
+
+def test_dropout_leaves_out_its_share_of_every_relation_by_seed_and_batch() -> None:
+    codes = torch.arange(len(TREE.codes))
+    full = Counter(relation for relation, *_ in edges_of(sample([0], [-1], around=codes)))
+    kept: Counter[Relation] = Counter()
+    seen = set()
+    for seed in range(20):
+        edges = edges_of(sample([0], [-1], around=codes, dropout=0.3, seed=seed))
+        assert edges_of(sample([0], [-1], around=codes, dropout=0.3, seed=seed)) == edges
+        assert edges_of(sample([0, 1], [-1], around=codes, dropout=0.3, seed=seed)) != edges
+        kept.update(relation for relation, *_ in edges)
+        seen.add(frozenset(edges))
+    assert len(seen) == 20
+    for relation, count in full.items():
+        # Of 1,000 edges or more: standard deviation below .015.
+        assert kept[relation] / (20 * count) == pytest.approx(0.7, abs=0.06)
 
 
 def test_hidden_edges_make_room_for_others() -> None:
@@ -183,7 +225,7 @@ def test_hidden_edges_make_room_for_others() -> None:
 
 def test_entries_may_be_seeds() -> None:
     graph = ExportedGraph(GRAPH)
-    sampler = SubgraphSampler(graph, [-1], seed=0, context=torch.tensor([7]))
+    sampler = SubgraphSampler(graph, [-1], seed=0)
     loader = NodeLoader((PointFeatures(POINTS), graph), sampler, input_nodes=ENTRY)
     batch = loader(torch.tensor([0, 12]))
     assert batch[ENTRY].n_id.tolist() == [0, 12]

@@ -169,7 +169,7 @@ def felt_by_own_batch(given: RefineInputs) -> tuple[float, float]:
         for name, parameter in network.named_parameters():
             if name.endswith("gate"):
                 parameter.fill_(0.5)
-    config = dataclasses.replace(CONFIG, fan_out=(-1,))
+    config = dataclasses.replace(CONFIG, network=HGCNConfig(dropout=0.0), fan_out=(-1,))
     own, others = [], []
     for batch in subgraph_batches(dataclasses.replace(given, entry_points=entries), config, 0):
         codes = batch[INDUSTRY]
