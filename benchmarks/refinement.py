@@ -39,11 +39,13 @@ from naics_graph.evaluate.hierarchy import tree_metrics
 from naics_graph.evaluate.retrieval import reciprocal_ranks, retrieval_metrics
 from naics_graph.geometry import lorentz
 from naics_graph.pipeline import TrainConfig
+from naics_graph.refine.config import RefineConfig
 from naics_graph.refine.graph import ENTRY, INDUSTRY
+from naics_graph.refine.inputs import RefineInputs
 from naics_graph.refine.layers import DEPTHS, SELF
 from naics_graph.refine.network import HGCNConfig, RefineNetwork
 from naics_graph.refine.own_edges import own_entries, own_exclusions
-from naics_graph.refine.trainer import RefineConfig, RefineInputs, train_refinement
+from naics_graph.refine.trainer import train_refinement
 from naics_graph.runs import Run
 from naics_graph.store.contract import GraphStore, Relation
 from naics_graph.store.open import open_store

@@ -11,6 +11,7 @@ from typing import Final
 
 import torch
 
+from naics_graph.distributed import World
 from naics_graph.errors import OutOfMemoryError
 
 MIB: Final = 1 << 20
@@ -46,6 +47,17 @@ def gpu_mib(device: torch.device) -> dict[str, float]:
         "reserved_mib": torch.cuda.memory_reserved(device) / MIB,
         "peak_mib": torch.cuda.max_memory_allocated(device) / MIB,
     }
+
+
+def gpu_step(world: World, codes: int) -> dict[str, float]:
+    """What is logged of a step on a GPU: `gpu_mib`, and how many of all codes, a query's
+    candidates, came from other processes; empty for the CPU.
+    """
+    used = gpu_mib(world.device)
+    if used:
+        own = world.shard(codes)
+        used["gathered_negatives"] = codes - (own.stop - own.start)
+    return used
 
 
 @contextmanager

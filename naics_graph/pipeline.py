@@ -3,8 +3,8 @@
 Everything is read from the database that was loaded; everything learned goes to the run's folder
 and, as one embedding set, back to the database.
 
-Of several processes the first alone reads and writes. The others share the steps of stage 3, whose
-data the first hands them; they wait while it encodes, measures, refines and publishes.
+Of several processes the first alone reads and writes. The others share the steps of stages 3 and 4,
+whose data the first hands them; they wait while it encodes, measures and publishes.
 """
 
 from __future__ import annotations
@@ -54,10 +54,11 @@ from naics_graph.evaluate.retrieval import reciprocal_ranks, retrieval_metrics
 from naics_graph.geometry import lorentz
 from naics_graph.geometry.disk import disk_layout
 from naics_graph.memory import explained_shortage
+from naics_graph.refine.config import RefineConfig
 from naics_graph.refine.graph import require_current
-from naics_graph.refine.network import RefineNetwork
+from naics_graph.refine.inputs import HiddenTexts, RefineInputs
 from naics_graph.refine.own_edges import own_entries, own_exclusions
-from naics_graph.refine.trainer import RefineConfig, RefineInputs, train_refinement
+from naics_graph.refine.trainer import RefineResult, Without, train_refinement
 from naics_graph.runs import Run
 from naics_graph.store.contract import (
     EmbeddingRows,
@@ -135,7 +136,7 @@ def train(
         run: name of the run and of the embedding set; default made from vintage and time.
         resume: continue the run `run` from its last checkpoint.
         progress: called as (what, done, total).
-        world: the processes that share the steps of stage 3, each of which calls this.
+        world: the processes that share the steps of stages 3 and 4, each of which calls this.
 
     Returns:
         The report, the same in every process.
@@ -156,14 +157,21 @@ def train(
 
 
 def _share_steps(world: World) -> TrainReport:
-    """What every process but the first does: its share of stage 3."""
+    """What every process but the first does: its share of stages 3 and 4."""
     if world.is_main:
         raise UsageError("there is no store", where="train", do="give the first process one")
     config: TrainConfig
     data: ContrastData
     config, data = world.broadcast()
     load = functools.partial(load_backbone, config.backbone)
-    train_space(config.contrast, data, None, config.seed, load, world=world)
+    space = train_space(config.contrast, data, None, config.seed, load, world=world).space
+    inputs: RefineInputs
+    hidden: HiddenTexts | None
+    inputs, hidden = world.broadcast()
+    without = _without(hidden, space)
+    train_refinement(
+        inputs, config.refine, run=None, seed=config.seed, without=without, world=world
+    )
     report: TrainReport = world.broadcast()
     return report
 
@@ -264,7 +272,7 @@ class _Stages:
         encode = self.world.alone(self._encode)
         self.world.broadcast((self.config, self.data))
         contrast, mixture = self._contrast()
-        refine = self.world.alone(self._refine)
+        refine = self._refine()
         published: Stage = "refine" if refine.accepted else "contrast"
         stages = (encode, mixture, contrast, refine)
         self._publish(published, next(s for s in stages if s.stage == published).metrics)
@@ -363,15 +371,33 @@ class _Stages:
 
     def _refine(self) -> StageReport:
         started = time.perf_counter()
-        network = self._train_refinement()
-        decision = self._gate()
-        self.network = network
-        metrics = {**self._measure("refine", tree=True), **decision.numbers}
+        inputs, hidden = self.world.alone(self._refine_inputs)
+        self.world.broadcast((inputs, hidden))
+        trained = train_refinement(
+            inputs,
+            self.config.refine,
+            run=self.opened,
+            seed=self.config.seed,
+            store=self.store,
+            without=_without(hidden, self.space),
+            progress=self.progress,
+            world=self.world,
+        )
+        decision, metrics = self.world.alone(lambda: self._judge(trained))
         return StageReport(
             "refine", time.perf_counter() - started, decision.accepted, metrics, decision.reason
         )
 
-    def _train_refinement(self) -> RefineNetwork:
+    @torch.no_grad()
+    def _judge(self, trained: RefineResult) -> tuple[GateDecision, dict[str, float]]:
+        """Whether stage 4 stands, and its figures."""
+        self.network = trained.network
+        self.codes["refine"] = trained.code_points
+        self.queries["refine"] = trained.network.refine_queries(self.queries["contrast"])
+        decision = self._gate()
+        return decision, {**self._measure("refine", tree=True), **decision.numbers}
+
+    def _refine_inputs(self) -> tuple[RefineInputs, HiddenTexts | None]:
         rows = {t.entry_key: i for i, t in enumerate(self.data.labelled) if t.entry_key is not None}
         graph = without_entries(self.export, rows)
         asked, hidden_anew = self._questions()
@@ -393,20 +419,10 @@ class _Stages:
             query_exclusion=own_exclusions(labelled, self.tree.position),
             tree=self.tree,
             curvature=self.config.contrast.curvature,
-            without=(lambda rows: self._codes_without(asked[rows])) if hidden_anew else None,
-            store=self.store,
         )
-        network = train_refinement(
-            inputs,
-            self.config.refine,
-            run=self.opened,
-            seed=self.config.seed,
-            progress=self.progress,
-        ).network
-        with torch.no_grad():
-            self.codes["refine"] = network.refine_codes(graph, self.codes["contrast"], entries)
-            self.queries["refine"] = network.refine_queries(self.queries["contrast"])
-        return network
+        if not hidden_anew:
+            return inputs, None
+        return inputs, HiddenTexts(self.channels, tuple(self.data.hides[i] for i in asked))
 
     def _questions(self) -> tuple[Tensor, bool]:
         """Rows of the labelled texts stage 4 asks, and whether channels must lose them for it.
@@ -418,12 +434,6 @@ class _Stages:
         if 2 * len(free) >= len(self.data.hides):
             return torch.tensor(free), False
         return torch.arange(len(self.data.hides)), True
-
-    @torch.no_grad()
-    def _codes_without(self, rows: Tensor) -> Tensor:
-        """(n, d+1) points of all codes after stage 3 without the texts of some queries."""
-        codes = self.space.codes(*self.channels.without(self.data.hidden(rows)))
-        return lorentz.expmap0(codes.tangent, self.space.curvature).cpu()
 
     def _points(self, inputs: TextInputs, channel: Tensor | None = None) -> Tensor:
         """(b, d+1) images of texts after stage 3, each in its channel (default the queries')."""
@@ -523,6 +533,11 @@ class _Stages:
             codes, codes, self.config.contrast.curvature
         ).numpy()
         return result
+
+
+def _without(hidden: HiddenTexts | None, space: CodeSpace) -> Without | None:
+    """The codes without the texts asked, as this process's copy of stage 3's space gives them."""
+    return None if hidden is None else functools.partial(hidden.codes, space)
 
 
 def embedding_rows(codes: Sequence[str], points: Tensor, curvature: float) -> EmbeddingRows:

@@ -31,7 +31,7 @@ def run_processes(work: Callable[..., T], size: int, *arguments: Any) -> list[T]
     The processes are forked from a server that has torch loaded and no threads.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["naics_graph.contrast.trainer", __name__])
+    context.set_forkserver_preload(["naics_graph.refine.trainer", __name__])
     port = free_port()
     pipes = [context.Pipe(duplex=False) for _ in range(size)]
     children = [

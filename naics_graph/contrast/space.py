@@ -72,10 +72,12 @@ class CodeSpace(nn.Module):
         """Where the space computes; inputs may come from elsewhere."""
         return self.residual.device
 
-    def codes(self, vectors: Tensor, mask: Tensor, rows: slice = slice(None)) -> CodeImages:
+    def codes(
+        self, vectors: Tensor, mask: Tensor, rows: slice | Tensor = slice(None)
+    ) -> CodeImages:
         """Images of codes from their channels: (n, 4, w) float32 and (n, 4) bool.
 
-        `rows` says which of all n codes these are.
+        `rows` says which of all n codes these are, by slice or position.
         """
         text = self.text_map(vectors.to(self.device), mask.to(self.device))
         return CodeImages(self.placed(text, self.known_residual()[rows]), text)

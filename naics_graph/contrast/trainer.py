@@ -196,11 +196,8 @@ class ContrastTrainer:
 
     def _log_memory(self, step: int) -> None:
         """On GPUs: memory, and how many of a query's candidates came from other processes."""
-        used = memory.gpu_mib(self.world.device)
+        used = memory.gpu_step(self.world, len(self.data.tree.codes))
         if self.run is not None and used:
-            codes = len(self.data.tree.codes)
-            own = self.world.shard(codes)
-            used["gathered_negatives"] = codes - (own.stop - own.start)
             self.run.log_step(self.stage, step // self.steps + 1, step + 1, used)
 
     def _choose_negatives(

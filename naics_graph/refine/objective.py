@@ -1,4 +1,9 @@
-"""The objective of stage 4: named parts over the refined codes, each switchable by its weight."""
+"""The objective of stage 4: named parts over the refined codes, each switchable by its weight.
+
+Several processes share a step: each has all refined codes, gathered with gradient, and its part of
+the queries, and each part of the loss is a process's share, so that the sum over the processes is
+what one process computes. A process with none of a step's anchors has a share of zero.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,9 @@ from naics_graph.contrast.losses import (
     hierarchy_preservation,
     radius_regularisation,
     smoothed_cross_entropy,
+    stress_weight,
 )
+from naics_graph.distributed import World
 from naics_graph.geometry import lorentz
 from naics_graph.taxonomy.tree import Tree
 
@@ -83,26 +90,36 @@ class RefineObjective(nn.Module):
 
     Args:
         config: as above. tree: over the n codes. curvature: c > 0. radius_step: the τ of
-            r = τ · depth.
+            r = τ · depth. world: who shares the steps, and where this process computes.
     """
 
     def __init__(
-        self, config: RefineObjectiveConfig, tree: Tree, curvature: float, radius_step: float
+        self,
+        config: RefineObjectiveConfig,
+        tree: Tree,
+        curvature: float,
+        radius_step: float,
+        world: World | None = None,
     ) -> None:
         super().__init__()
         self.config, self.curvature, self.radius_step = config, curvature, radius_step
+        self.world = world or World()
+        self.device = self.world.device
         self.log_temperature = nn.Parameter(
-            torch.tensor(config.temperature, dtype=torch.float64).log()
+            torch.tensor(config.temperature, dtype=torch.float64, device=self.device).log()
         )
-        self.depth = torch.from_numpy(tree.depth)
-        self.tree_distance = torch.from_numpy(tree.distance).double()
+        self.depth = torch.from_numpy(tree.depth).to(self.device)
+        self.tree_distance = torch.from_numpy(tree.distance).double().to(self.device)
+        self.stress = stress_weight(self.tree_distance).sum(dim=1)
         self.levels = [torch.nonzero(self.depth == k).squeeze(1) for k in range(1, 6)]
-        self.place = torch.zeros(len(tree.codes), dtype=torch.int64)
+        self.place = torch.zeros(len(tree.codes), dtype=torch.int64, device=self.device)
         for codes in self.levels:
-            self.place[codes] = torch.arange(len(codes))
-        child = torch.nonzero(torch.from_numpy(tree.parent) >= 0).squeeze(1)
-        parent = torch.from_numpy(tree.parent)[child]
-        self.pairs = torch.stack([torch.cat([child, parent]), torch.cat([parent, child])])
+            self.place[codes] = torch.arange(len(codes), device=self.device)
+        parents = torch.from_numpy(tree.parent)
+        child = torch.nonzero(parents >= 0).squeeze(1)
+        ends = torch.stack([child, parents[child]]).to(self.device)
+        self.pairs = torch.cat([ends, ends.flip(0)], dim=1)
+        self.degree = torch.bincount(self.pairs[0], minlength=len(tree.codes))
 
     @property
     def temperature(self) -> Tensor:
@@ -114,19 +131,23 @@ class RefineObjective(nn.Module):
     ) -> dict[str, Tensor]:
         """Unweighted parts by name, () each; parts of weight zero are left out.
 
+        Of several processes each gets its share: the sum over all of them is the part.
+
         Args:
-            codes: (n, d+1) refined codes.
-            queries: (b, d+1) refined queries.
-            label: (b,) code of each query, of any level.
-            generator: draws the anchors.
+            codes: (n, d+1) refined codes, those of all processes.
+            queries: (b', d+1) refined queries: `world.shard(b)` of the b of all processes.
+            label: (b,) code of each query of all processes, of any level.
+            generator: draws the anchors; in the same state in every process.
         """
         weights = self.config.weights
         parts: dict[str, Tensor] = {}
         if weights.query_code:
             parts["query_code"] = self._query_code(codes, queries, label)
         if weights.radius:
-            radius = lorentz.radius(codes, self.curvature)
-            parts["radius"] = radius_regularisation(radius, self.depth, self.radius_step)
+            rows = self.world.shard(len(codes))
+            own = lorentz.radius(codes[rows], self.curvature)
+            loss = radius_regularisation(own, self.depth[rows], self.radius_step)
+            parts["radius"] = loss * (len(own) / len(codes))
         if weights.triplet or weights.hierarchy:
             parts |= self._structure(codes, generator)
         return {name: part for name, part in parts.items() if getattr(weights, name)}
@@ -138,14 +159,15 @@ class RefineObjective(nn.Module):
 
     def _query_code(self, codes: Tensor, queries: Tensor, label: Tensor) -> Tensor:
         """Cross-entropy over the codes of each label's level, averaged over all queries."""
+        own = label[self.world.shard(len(label))].to(self.device)
         total = codes.new_zeros(())
         for depth, candidates in enumerate(self.levels, start=1):
-            rows = torch.nonzero(self.depth[label] == depth).squeeze(1)
+            rows = torch.nonzero(self.depth[own] == depth).squeeze(1)
             if not len(rows):
                 continue
             distance = lorentz.pairwise_distance(queries[rows], codes[candidates], self.curvature)
             loss = smoothed_cross_entropy(
-                distance, self.place[label[rows]], self.temperature, self.config.smoothing
+                distance, self.place[own[rows]], self.temperature, self.config.smoothing
             )
             total = total + loss.sum() / len(label)
         return total
@@ -153,22 +175,36 @@ class RefineObjective(nn.Module):
     def _structure(self, codes: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Triplet and hierarchy parts of sampled anchors against all codes."""
         n = len(codes)
-        anchors = torch.randperm(n, generator=generator)[: self.config.sampled_codes]
+        drawn = torch.randperm(n, generator=generator)[: self.config.sampled_codes].to(self.device)
+        anchors = drawn[self.world.shard(len(drawn))]
         distance = lorentz.pairwise_distance(codes[anchors], codes, self.curvature)
         tree_distance = self.tree_distance[anchors]
-        row = torch.full((n,), -1)
-        row[anchors] = torch.arange(len(anchors))
+        row = torch.full((n,), -1, device=self.device)
+        row[anchors] = torch.arange(len(anchors), device=self.device)
         anchor, positive = self.pairs[:, row[self.pairs[0]] >= 0]
         rows = row[anchor]
         triplet = hyperbolic_triplet(
             distance[rows, positive], distance[rows], tree_distance[rows] > 1, self.config.margin
         )
+        share = len(rows) / self.degree[drawn].sum().clamp(min=1)
+        return {
+            "triplet": triplet * share,
+            "hierarchy": self._hierarchy(distance, tree_distance, anchors, drawn),
+        }
+
+    def _hierarchy(
+        self, distance: Tensor, tree_distance: Tensor, anchors: Tensor, drawn: Tensor
+    ) -> Tensor:
+        """Fit of the own anchors' distances (s, n) to the tree; `drawn` are those of all."""
         # The best scale for these distances; a constant, so that it is not traded for the fit.
-        weight = 1.0 / (1.0 + tree_distance)
+        weight = stress_weight(tree_distance)
         with torch.no_grad():
-            scale = (weight * distance * tree_distance).sum() / (weight * distance.square()).sum()
-        hierarchy = hierarchy_preservation(distance, tree_distance, scale)
-        return {"triplet": triplet, "hierarchy": hierarchy}
+            fit = torch.stack([(weight * distance * t).sum() for t in (tree_distance, distance)])
+        both, square = self.world.sum(fit)
+        if not len(anchors):
+            return distance.new_zeros(())
+        share = self.stress[anchors].sum() / self.stress[drawn].sum()
+        return hierarchy_preservation(distance, tree_distance, both / square) * share
 
 
 def fitted_radius_step(radius: Tensor, depth: Tensor) -> float:

@@ -15,15 +15,12 @@ from naics_graph.config import load_mapping
 from naics_graph.contrast.optimisation import DivergedError
 from naics_graph.errors import ConfigError, DatabaseError
 from naics_graph.geometry import lorentz
+from naics_graph.refine.batches import subgraph_batches
+from naics_graph.refine.config import RefineConfig
 from naics_graph.refine.graph import CLASSIFIED_AS, ENTRY, INDUSTRY
+from naics_graph.refine.inputs import RefineInputs
 from naics_graph.refine.network import HGCNConfig, RefineNetwork
-from naics_graph.refine.trainer import (
-    RefineConfig,
-    RefineInputs,
-    RefineResult,
-    subgraph_batches,
-    train_refinement,
-)
+from naics_graph.refine.trainer import RefineResult, train_refinement
 from naics_graph.runs import Run
 from naics_graph.store.open import open_store
 from naics_graph.taxonomy.tree import Tree
@@ -197,17 +194,16 @@ def test_codes_are_seen_without_the_texts_asked(tmp_path: Path) -> None:
     given = inputs()
     seen = []
 
-    def without(rows: Tensor) -> Tensor:
+    def without(rows: Tensor, codes: Tensor) -> Tensor:
         seen.append(rows)
-        return given.code_points
+        return given.code_points[codes]
 
-    hiding = dataclasses.replace(given, without=without)
-    plain = train(tmp_path / "plain", given=given)
-    assert torch.equal(train(tmp_path / "same", given=hiding).code_points, plain.code_points)
+    plain = train(tmp_path / "plain")
+    assert torch.equal(train(tmp_path / "same", without=without).code_points, plain.code_points)
     everyone = torch.arange(len(given.query_code))
     assert torch.equal(torch.cat(seen).sort().values, everyone.repeat_interleave(CONFIG.epochs))
-    other = dataclasses.replace(given, without=lambda _: tree_points(0.1))
-    assert not torch.equal(train(tmp_path / "other", given=other).code_points, plain.code_points)
+    other = train(tmp_path / "other", without=lambda _, codes: tree_points(0.1)[codes])
+    assert not torch.equal(other.code_points, plain.code_points)
 
 
 def test_both_samplers_train_the_same_network(tmp_path: Path) -> None:
@@ -229,17 +225,16 @@ def test_both_samplers_train_the_same_network(tmp_path: Path) -> None:
             query_exclusion=torch.full((count, 2), -1),
             tree=Tree.of(taxonomy),
             curvature=CURVATURE,
-            store=store,
         )
-        cached = train(tmp_path / "cached", config, given=given)
-        database = train(tmp_path / "database", there, given=given)
+        cached = train(tmp_path / "cached", config, given=given, store=store)
+        database = train(tmp_path / "database", there, given=given, store=store)
         assert database.history == cached.history
         assert torch.equal(database.code_points, cached.code_points)
         store.load(retitled(taxonomy, "11", "Renamed"))
         for name, other in (("changed", config), ("changed-there", there)):
             with pytest.raises(DatabaseError, match="changed since it was exported"):
-                train(tmp_path / name, other, given=given)
-    with pytest.raises(ValueError, match="must name the store"):
+                train(tmp_path / name, other, given=given, store=store)
+    with pytest.raises(ValueError, match="needs the store"):
         train(tmp_path / "none", there)
 
 

@@ -1,0 +1,50 @@
+"""Settings of stage 4's training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from naics_graph.config import require_above_zero, require_at_least_one
+from naics_graph.refine.network import HGCNConfig
+from naics_graph.refine.objective import RefineObjectiveConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefineConfig:
+    """Optimisation of stage 4.
+
+    fan_out: neighbours per relation and hop, one number per layer, -1 for all. sampler: where
+    neighbours are drawn, the same ones either way: `cached` in memory, `database` in Cypher, many
+    times slower and for graphs whose edges do not fit in memory. batch_size: queries of a step, of
+    all processes together. learning_rate: peak of one cycle, Adam; gate_rate: the same for gates,
+    sharpness and temperature. blend: share of another query mixed into every query, in tangent
+    space: stage 3 has learned these texts by heart and finds nearly all of them, blended ones are
+    as hard to find as new texts are. validate_every: epochs between measurements, 0 for the last
+    only.
+    """
+
+    network: HGCNConfig = field(default_factory=HGCNConfig)
+    objective: RefineObjectiveConfig = field(default_factory=RefineObjectiveConfig)
+    fan_out: tuple[int, ...] = (10,)
+    sampler: Literal["cached", "database"] = "cached"
+    epochs: int = 4
+    batch_size: int = 512
+    learning_rate: float = 5e-4
+    gate_rate: float = 2e-2
+    blend: float = 0.4
+    warmup: float = 0.1
+    gradient_norm: float = 5.0
+    validate_every: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse values no training can use."""
+        require_above_zero(self, "learning_rate", "gate_rate", "gradient_norm")
+        require_at_least_one(self, "epochs", "batch_size")
+        if not 0.0 <= self.blend < 1.0:
+            raise ValueError(f"blend is {self.blend}, it must be in [0, 1)")
+        if len(self.fan_out) != self.network.layers or 0 in self.fan_out:
+            raise ValueError(
+                f"fan_out is {list(self.fan_out)}, it must name neighbours, or -1 for all, "
+                f"for each of {self.network.layers} layers"
+            )
