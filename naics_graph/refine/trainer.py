@@ -116,7 +116,8 @@ class _Trainer:
     ) -> None:
         self.inputs, self.config, self.seed, self.world = inputs, config, seed, world
         self.run = run if world.is_main else None
-        self.store, self.without, self.validate = store, without, validate
+        self.store = store if world.is_main else None
+        self.without, self.validate = without, validate
         dim = inputs.code_points.shape[1] - 1
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -139,7 +140,8 @@ class _Trainer:
         return RefineResult(network, codes, tuple(self.history))
 
     def _epoch(self, epoch: int, progress: Progress | None) -> None:
-        self.world.on_main(self._require_current)
+        if self.store is not None:
+            require_current(self.inputs.graph, self.store)
         seed = epoch_seed(self.seed, epoch)
         generator = torch.Generator().manual_seed(seed)
         self.network.train()
@@ -162,10 +164,6 @@ class _Trainer:
         if self.run is not None:
             self.run.log(STAGE, epoch + 1, (epoch + 1) * self.steps, values)
             self._save(self.run, epoch + 1)
-
-    def _require_current(self) -> None:
-        if self.store is not None:
-            require_current(self.inputs.graph, self.store)
 
     def _step(self, batch: HeteroData, generator: torch.Generator, step: int) -> dict[str, float]:
         """One step of the optimiser; the loss and its parts, over all processes."""

@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import naics_graph
+from naics_graph.artifact import Artifact
 from naics_graph.config import load_config
 from naics_graph.pipeline import TrainConfig
 from naics_graph.store.open import open_store
@@ -85,7 +87,10 @@ def test_two_processes_publish_what_one_does(home: Path) -> None:
         "contrast.map.width=32",
         "contrast.map.mixture.experts=2",
         "contrast.map.channel_dropout=0.3",
-        "refine.epochs=1",
+        "refine.epochs=2",
+        "refine.batch_size=90",
+        "refine.learning_rate=5e-5",
+        "refine.gate_rate=2e-3",
     ]
     with naics_graph.connect(database) as handle:
         one = handle.train(load_config(TrainConfig, None, settings), run="one")
@@ -106,5 +111,17 @@ def test_two_processes_publish_what_one_does(home: Path) -> None:
         same, others = store.read_set("two")
     assert codes == same
     assert (np.abs(points - others).max(axis=1) <= 1e-6 * points[:, 0]).all()
-    first = (home / "data" / "runs" / "two" / "metrics.jsonl").read_text().splitlines()[0]
-    assert json.loads(first)["resident_mib"] > 10
+    logs = [records(home / "data" / "runs" / name) for name in ("one", "two")]
+    assert [record["stage"] for record in logs[1]] == ["contrast"] * 2 + ["refine"] * 2
+    assert logs[1][0]["resident_mib"] > 10
+    for record, other in zip(*(log[2:] for log in logs), strict=True):
+        assert other == pytest.approx(record, abs=1e-6)
+    refined = [
+        Artifact.load(home / "data" / "runs" / name / "artifact").points("refine")
+        for name in ("one", "two")
+    ]
+    assert np.abs(refined[0] - refined[1]).max() <= 1e-6 * refined[0].max()
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

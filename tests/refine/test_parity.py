@@ -291,6 +291,8 @@ def test_every_process_leaves_out_what_any_of_the_queries_came_from() -> None:
     for batches in zip(*parts, strict=True):
         asked = batches[0][INDUSTRY].input_id
         heard = set()
+        around = [batch[INDUSTRY].num_sampled_nodes[0] for batch in batches]
+        assert sum(around) == len(TREE.codes)
         for batch in batches:
             assert torch.equal(batch[INDUSTRY].input_id, asked)
             heard |= set(batch[ENTRY].n_id.tolist())
