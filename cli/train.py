@@ -63,7 +63,7 @@ def train(
         typer.Option(
             "--processes",
             metavar="N",
-            help="Share the steps of stage 3 among N processes on the CPU.",
+            help="Share the steps of stages 3 and 4 among N processes on the CPU.",
             show_default=False,
         ),
     ] = None,

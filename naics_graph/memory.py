@@ -77,7 +77,7 @@ def explained_shortage(where: str) -> Iterator[None]:
         raise OutOfMemoryError(
             f"memory ran out: {first[:200]}",
             where=where,
-            do="lower contrast.batch_size, contrast.objective.sampled_codes or "
+            do="lower contrast.batch_size, contrast.objective.sampled_codes, refine.batch_size or "
             "backbone.batch_size, or for fine-tuning contrast.finetune.batch_size or "
             "contrast.finetune.tokens, or set contrast.finetune.recompute=true (--set KEY=VALUE) "
             "in a new run, or give it more processes; "
