@@ -25,6 +25,7 @@ from torch import Tensor
 from naics_graph.config import load_mapping
 from naics_graph.encode.backbone import Backbone, BackboneConfig, load_backbone
 from naics_graph.encode.cache import CachedBackbone
+from naics_graph.encode.channels import QUERY_CHANNEL as QUERY_CHANNEL
 from naics_graph.encode.channels import query_features
 from naics_graph.encode.lexical import LexicalConfig, LexicalVocabulary
 from naics_graph.encode.reader import TextInputs, TextReader
@@ -34,11 +35,9 @@ from naics_graph.geometry import lorentz
 from naics_graph.refine.network import HGCNConfig, RefineNetwork
 from naics_graph.runs import replacing, save_tensors, tensors_below, write_json
 from naics_graph.store.contract import EmbeddingSetInfo, Progress
-from naics_graph.taxonomy.model import CHANNELS
 
 Stage = Literal["encode", "mixture", "contrast", "refine"]
 STAGES: Final[tuple[Stage, ...]] = ("encode", "mixture", "contrast", "refine")
-QUERY_CHANNEL: Final = CHANNELS.index("examples")
 FORMAT: Final = 2
 BACKBONE: Final = "backbone"
 

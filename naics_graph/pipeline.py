@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import time
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,14 +56,12 @@ from naics_graph.geometry.disk import disk_layout
 from naics_graph.memory import explained_shortage
 from naics_graph.refine.config import RefineConfig
 from naics_graph.refine.graph import require_current
-from naics_graph.refine.inputs import HiddenTexts, RefineInputs
-from naics_graph.refine.own_edges import own_entries, own_exclusions
+from naics_graph.refine.inputs import HiddenTexts, RefineInputs, refine_inputs
 from naics_graph.refine.trainer import RefineResult, Without, train_refinement
 from naics_graph.runs import Run
 from naics_graph.store.contract import (
     EmbeddingRows,
     EmbeddingSetInfo,
-    GraphExport,
     GraphStore,
     Progress,
 )
@@ -326,9 +324,8 @@ class _Stages:
         )
         self.space = trained.space
         self._freeze()
-        self.channels = self.data.channels(self.space.reader)
         with torch.no_grad():
-            routing = self._image(self.space, self.channels)
+            routing = self._image(self.space, self.data.channels(self.space.reader))
         seconds = time.perf_counter() - started
         labels = torch.from_numpy(self.tree.ancestors[:, 0])
         mixture = {
@@ -371,7 +368,9 @@ class _Stages:
 
     def _refine(self) -> StageReport:
         started = time.perf_counter()
-        inputs, hidden = self.world.alone(self._refine_inputs)
+        inputs, hidden = self.world.alone(
+            lambda: refine_inputs(self.space, self.data, self.export, self.codes["contrast"])
+        )
         self.world.broadcast((inputs, hidden))
         trained = train_refinement(
             inputs,
@@ -396,51 +395,6 @@ class _Stages:
         self.queries["refine"] = trained.network.refine_queries(self.queries["contrast"])
         decision = self._gate()
         return decision, {**self._measure("refine", tree=True), **decision.numbers}
-
-    def _refine_inputs(self) -> tuple[RefineInputs, HiddenTexts | None]:
-        rows = {t.entry_key: i for i, t in enumerate(self.data.labelled) if t.entry_key is not None}
-        graph = without_entries(self.export, rows)
-        asked, hidden_anew = self._questions()
-        labelled = [self.data.labelled[i] for i in asked]
-        texts = [self.data.labelled[rows[key]].text for key in graph.entries]
-        with torch.no_grad():
-            named = torch.tensor([rows[key] for key in graph.entries], dtype=torch.int64)
-            entries = self._points(self.data.query_inputs.rows(named))
-            queries = self._points(
-                self.data.query_inputs.rows(asked), self.data.query_channel[asked]
-            )
-        inputs = RefineInputs(
-            graph=graph,
-            code_points=self.codes["contrast"],
-            entry_points=entries,
-            query_points=queries,
-            query_code=self.data.query_code[asked],
-            query_entry=own_entries(labelled, texts),
-            query_exclusion=own_exclusions(labelled, self.tree.position),
-            tree=self.tree,
-            curvature=self.config.contrast.curvature,
-        )
-        if not hidden_anew:
-            return inputs, None
-        return inputs, HiddenTexts(self.channels, tuple(self.data.hides[i] for i in asked))
-
-    def _questions(self) -> tuple[Tensor, bool]:
-        """Rows of the labelled texts stage 4 asks, and whether channels must lose them for it.
-
-        Texts that stand in no channel are asked of the codes as they are. Where these are fewer
-        than half, all are asked, and every batch leaves the channels while it is asked.
-        """
-        free = [row for row, hidden in enumerate(self.data.hides) if not hidden]
-        if 2 * len(free) >= len(self.data.hides):
-            return torch.tensor(free), False
-        return torch.arange(len(self.data.hides)), True
-
-    def _points(self, inputs: TextInputs, channel: Tensor | None = None) -> Tensor:
-        """(b, d+1) images of texts after stage 3, each in its channel (default the queries')."""
-        if channel is None:
-            channel = torch.full((len(inputs),), QUERY_CHANNEL)
-        image = self.space.queries(inputs, channel)
-        return lorentz.expmap0(image.tangent, self.space.curvature).cpu()
 
     def _gate(self) -> GateDecision:
         return accept_refinement(self._evidence("contrast"), self._evidence("refine"))
@@ -549,20 +503,3 @@ def embedding_rows(codes: Sequence[str], points: Tensor, curvature: float) -> Em
         poincare=disk_layout(points, curvature).numpy(),
         knn=lorentz.knn_vectors(points).numpy(),
     )
-
-
-def without_entries(graph: GraphExport, kept: Container[str]) -> GraphExport:
-    """The export with only the entries in `kept`: others leave with their edges."""
-    rows = np.flatnonzero([key in kept for key in graph.entries])
-    if len(rows) == len(graph.entries):
-        return graph
-    position = np.full(len(graph.entries), -1, dtype=np.int64)
-    position[rows] = np.arange(len(rows))
-    edges = dict(graph.edges)
-    for relation, index in graph.edges.items():
-        if relation[0] == "entry":
-            source = position[index[0]]
-            edges[relation] = np.stack([source, index[1]])[:, source >= 0]
-    entries = tuple(graph.entries[i] for i in rows)
-    place = graph.entry_place[rows]
-    return dataclasses.replace(graph, entries=entries, entry_place=place, edges=edges)

@@ -25,6 +25,9 @@ from naics_graph.taxonomy.roles import normalise
 REPEATS: Final = 3
 """Words from which a clause inside another code's sentence counts as the same statement."""
 
+QUERY_CHANNEL: Final = CHANNELS.index("examples")
+"""The channel a question is read in."""
+
 _SAID_OF_ITSELF: Final = [CHANNELS.index(c) for c in ("title", "description", "examples")]
 
 

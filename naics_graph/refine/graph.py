@@ -6,7 +6,9 @@ listens. Every relation of the database comes with its reverse, named `rev_...`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Container, Mapping
+from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -56,6 +58,42 @@ def node_counts(nodes: GraphNodes) -> dict[str, int]:
 def places(nodes: GraphNodes) -> dict[str, NDArray[np.int64]]:
     """The place every node has in the database, by type."""
     return {INDUSTRY: nodes.code_place, ENTRY: nodes.entry_place}
+
+
+def without_entries(graph: GraphExport, kept: Container[str]) -> GraphExport:
+    """The export with only the entries in `kept`: others leave with their edges."""
+    every = np.ones(len(graph.codes), dtype=np.bool_)
+    return _restricted(graph, every, np.array([key in kept for key in graph.entries], dtype=bool))
+
+
+def of_codes(graph: GraphExport, kept: Container[str]) -> GraphExport:
+    """The export of a database that never held codes but those in `kept`, nor their entries."""
+    codes = np.array([code in kept for code in graph.codes], dtype=bool)
+    entries = np.zeros(len(graph.entries), dtype=np.bool_)
+    entry, code = graph.edges[CLASSIFIED_AS]
+    entries[entry] = codes[code]
+    return _restricted(graph, codes, entries)
+
+
+def _restricted(
+    graph: GraphExport, codes: NDArray[np.bool_], entries: NDArray[np.bool_]
+) -> GraphExport:
+    """The export with the nodes marked, codes (n,) and entries (m,), and the edges among them."""
+    kept = {INDUSTRY: codes, ENTRY: entries}
+    number = {node_type: np.cumsum(marked) - 1 for node_type, marked in kept.items()}
+    edges = {}
+    for relation, (source, target) in graph.edges.items():
+        speaker, _, listener = relation
+        left = kept[speaker][source] & kept[listener][target]
+        edges[relation] = np.stack([number[speaker][source[left]], number[listener][target[left]]])
+    return dataclasses.replace(
+        graph,
+        codes=tuple(compress(graph.codes, codes)),
+        entries=tuple(compress(graph.entries, entries)),
+        code_place=graph.code_place[codes],
+        entry_place=graph.entry_place[entries],
+        edges=edges,
+    )
 
 
 def require_current(graph: GraphNodes, store: contract.GraphStore) -> None:

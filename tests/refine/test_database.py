@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from naics_graph.errors import DatabaseError
-from naics_graph.pipeline import without_entries
 from naics_graph.refine.database import DatabaseFeatures, DatabaseGraph, DatabaseSampler
 from naics_graph.refine.draw import polynomial
 from naics_graph.refine.graph import (
@@ -27,6 +26,7 @@ from naics_graph.refine.graph import (
     PointFeatures,
     relations,
     reverse,
+    without_entries,
 )
 from naics_graph.refine.pyg import HeteroData, HeteroSamplerOutput, NodeLoader, NodeSamplerInput
 from naics_graph.refine.sampler import LeaveOneOut, NeighbourSampler, SubgraphSampler

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from naics_graph.errors import DatabaseError
+from naics_graph.evaluate.held_out import without_codes
 from naics_graph.refine.graph import (
     CLASSIFIED_AS,
     ENTRY,
@@ -19,13 +21,16 @@ from naics_graph.refine.graph import (
     INDUSTRY,
     ExportedGraph,
     PointFeatures,
+    of_codes,
     relations,
     require_current,
     reverse,
+    without_entries,
 )
 from naics_graph.refine.pyg import TensorAttr
 from naics_graph.store.contract import GraphStore
-from tests.refine.graphs import small_graph, small_tree
+from naics_graph.store.open import open_store
+from tests.refine.graphs import small_graph, small_tree, wide_taxonomy
 
 TREE = small_tree()
 GRAPH = small_graph(TREE)
@@ -175,3 +180,36 @@ def test_a_graph_that_changed_since_the_export_is_noticed() -> None:
     require_current(dataclasses.replace(GRAPH, version="2022-2"), store)
     with pytest.raises(DatabaseError, match=r"changed since it was exported(.|\n)*graph\.lbug"):
         require_current(GRAPH, store)
+
+
+def test_a_part_of_the_codes_is_what_a_database_without_the_others_exports(tmp_path: Path) -> None:
+    """Loading the smaller taxonomy is the reference: the same nodes, edges and numbers."""
+    whole = wide_taxonomy()
+    leaves = [i.code for i in whole.industries if len(i.code) == 6]
+    fewer = without_codes(whole, leaves[1:9])
+    exports = []
+    for name, taxonomy in (("whole", whole), ("fewer", fewer)):
+        with open_store(str(tmp_path / name)) as store:
+            store.migrate()
+            store.load(taxonomy)
+            exports.append(store.export_graph("2022"))
+    expected = exports[1]
+    cut = of_codes(exports[0], {industry.code for industry in fewer.industries})
+    assert (cut.codes, cut.entries) == (expected.codes, expected.entries)
+    assert len(cut.codes) < len(exports[0].codes)
+    assert len(cut.entries) < len(exports[0].entries)
+    found, known = relations(cut), relations(expected)
+    assert found.keys() == known.keys()
+    assert all(torch.equal(found[relation], known[relation]) for relation in known)
+    place = dict(zip(exports[0].entries, exports[0].entry_place.tolist(), strict=True))
+    assert cut.entry_place.tolist() == [place[key] for key in cut.entries]
+
+
+def test_entries_leave_with_their_edges() -> None:
+    graph = small_graph(small_tree())
+    kept = set(graph.entries[::3])
+    fewer = without_entries(graph, kept)
+    assert fewer.entries == graph.entries[::3]
+    assert fewer.edges[CLASSIFIED_AS][1].tolist() == graph.edges[CLASSIFIED_AS][1][::3].tolist()
+    assert fewer.edges[CLASSIFIED_AS][0].tolist() == list(range(len(kept)))
+    assert fewer.codes == graph.codes
