@@ -35,6 +35,7 @@ from naics_graph.geometry import lorentz
 from naics_graph.refine.network import HGCNConfig, RefineNetwork
 from naics_graph.runs import replacing, save_tensors, tensors_below, write_json
 from naics_graph.store.contract import EmbeddingSetInfo, Progress
+from naics_graph.taxonomy.model import CHANNELS, Channel
 
 Stage = Literal["encode", "mixture", "contrast", "refine"]
 STAGES: Final[tuple[Stage, ...]] = ("encode", "mixture", "contrast", "refine")
@@ -218,8 +219,16 @@ class Artifact:
         texts: Sequence[str],
         stage: Stage | None = None,
         progress: Progress | None = None,
+        *,
+        channels: Sequence[Channel] | None = None,
     ) -> NDArray[np.float64]:
         """Images of texts in the space of `points(stage)`, one row each.
+
+        Args:
+            texts: to encode.
+            stage: default the published one.
+            progress: called while the backbone reads.
+            channels: what kind of text each is, default all are questions.
 
         Raises:
             ArtifactMismatchError: the backbone found is not the one this model was trained on.
@@ -229,6 +238,8 @@ class Artifact:
         if stage == "encode":
             return inputs.vectors.double().numpy()
         channel = torch.full((len(inputs),), QUERY_CHANNEL)
+        if channels is not None:
+            channel = torch.tensor([CHANNELS.index(name) for name in channels], dtype=torch.int64)
         with torch.no_grad():
             vectors = self._reader(inputs, channel)
             image = self._text_map(*query_features(vectors, channel))

@@ -137,3 +137,14 @@ def test_a_database_that_is_not_there_says_so_at_the_first_verb(tmp_path: Path) 
     handle = Handle(str(tmp_path / "absent.lbug"))
     with pytest.raises(DatabaseError, match=r"absent\.lbug"):
         handle.info()
+
+
+def test_a_text_is_read_in_the_channel_it_is_said_to_be_of(artifact: Artifact) -> None:
+    """A question is read as an example is; each text of a batch goes its own way."""
+    text = "dog grooming shop"
+    plain = artifact.encode([text], "contrast")[0]
+    mixed = artifact.encode([text, text], "contrast", channels=["title", "examples"])
+    assert np.allclose(mixed[1], plain, atol=1e-9)
+    assert not np.allclose(mixed[0], plain, atol=1e-3)
+    title = artifact.encode([text], "contrast", channels=["title"])[0]
+    assert np.allclose(mixed[0], title, atol=1e-9)
