@@ -11,51 +11,57 @@ no graph: stage 4 that hears nobody. Euclidean: the same convolution with means 
 at the origin in place of Lorentz centroids. GraphSAGE, GAT: PyTorch Geometric's, one per relation,
 on tangent vectors, added through a gate that starts at 0. Without entries: entries are no nodes.
 Propagation: every code moves toward its neighbours in the tree, tangent vectors, ten rounds with a
-restart; nothing is learned. Attached: a query is moved to the centroid of itself and its nearest
-entries, their weights together w; learned systems see queries as isolated nodes all the same.
+restart; nothing is learned. Attached: a query hears its nearest entries. In stage 3 it moves to
+the centroid of itself and them, their weights together w; in stage 4 it hears them through the
+relation through which codes hear theirs, or through one of its own, and in training never an entry
+that says its text. Elsewhere queries are isolated nodes.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from controls import (
+    ATTACHED,
+    Attached,
+    Euclidean,
+    Gat,
+    Queries,
+    Sage,
+    attached,
+    propagated,
+    trained,
+)
+from torch import Tensor
 
 from naics_graph import settings
 from naics_graph.artifact import Artifact
 from naics_graph.config import load_config
 from naics_graph.encode.channels import ChannelTexts
-from naics_graph.evaluate.gates import Evidence, accept_refinement
+from naics_graph.evaluate.gates import Evidence, accept_refinement, paired_bootstrap
 from naics_graph.evaluate.hierarchy import tree_metrics
 from naics_graph.evaluate.retrieval import reciprocal_ranks, retrieval_metrics
 from naics_graph.geometry import lorentz
 from naics_graph.pipeline import TrainConfig
 from naics_graph.refine.config import RefineConfig
-from naics_graph.refine.graph import ENTRY, INDUSTRY
 from naics_graph.refine.inputs import RefineInputs
-from naics_graph.refine.layers import DEPTHS, SELF
-from naics_graph.refine.network import HGCNConfig, RefineNetwork
+from naics_graph.refine.layers import DEPTHS
+from naics_graph.refine.network import RefineNetwork
 from naics_graph.refine.own_edges import own_entries, own_exclusions
-from naics_graph.refine.trainer import train_refinement
-from naics_graph.runs import Run
-from naics_graph.store.contract import GraphStore, Relation
+from naics_graph.store.contract import GraphStore
 from naics_graph.store.open import open_store
 from naics_graph.taxonomy.labelled import labelled_texts
+from naics_graph.taxonomy.model import Channel
 from naics_graph.taxonomy.tree import Tree
 
-NEAREST = 5
 COLUMNS = ("mrr", "top1", "pearson", "edge_map", "parent_at_1", "distortion")
-Codes = Tensor
-Queries = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -84,220 +90,87 @@ def main() -> None:
     print("| system | MRR | top-1 | Pearson | edge MAP | parent@1 | distortion | s |")
     print("|---" * (len(COLUMNS) + 2) + "|")
     before = _evidence(task, task.inputs.code_points, task.asked)
-    decisions = []
+    decisions: list[str] = []
+    isolated: dict[tuple[str, int], np.ndarray] = {}
     for name, system in _systems(task, config).items():
         if arguments.only and not any(word in name for word in arguments.only):
             continue
         rows, seconds = [], []
-        for seed in arguments.seeds[: 1 if name.startswith(("stage 3", "propagation")) else None]:
+        for seed in arguments.seeds if _is_learned(name) else arguments.seeds[:1]:
             started = time.perf_counter()
             codes, queries = system(seed)
             seconds.append(time.perf_counter() - started)
             rows.append(_figures(task, codes, queries(task.asked)))
+            after = _evidence(task, codes, queries(task.asked))
+            if name in ("stage 3", "stage 4"):
+                isolated[name, seed] = after.reciprocal_ranks
             if name == "stage 4":
-                after = _evidence(task, codes, queries(task.asked))
-                decisions.append(accept_refinement(before, after))
+                decision = accept_refinement(before, after)
+                word = "accepted" if decision.accepted else "refused"
+                decisions.append(f"seed {seed}: {word}: {decision.reason}")
+            alone = isolated.get((name.partition(",")[0], seed))
+            if ATTACHED in name and alone is not None:
+                change = paired_bootstrap(after.reciprocal_ranks, alone)
+                decisions.append(
+                    f"seed {seed}: {name}: MRR {change[0]:+.4f} to isolated queries "
+                    f"(95 % {change[1]:+.4f} to {change[2]:+.4f})"
+                )
         print(_row(name, rows, seconds), flush=True)
-    for seed, decision in zip(arguments.seeds, decisions, strict=False):
-        print(f"\nseed {seed}: {'accepted' if decision.accepted else 'refused'}: {decision.reason}")
+    print("\n" + "\n".join(decisions))
 
 
-System = Callable[[int], tuple[Codes, Queries]]
+def _is_learned(name: str) -> bool:
+    return not name.startswith(("stage 3", "propagation"))
+
+
+System = Callable[[int], tuple[Tensor, Queries]]
 
 
 def _systems(task: Task, config: RefineConfig) -> dict[str, System]:
-    shape = config.network
+    """Every system by name: given a seed, the codes (n, d+1) and the map of queries."""
+    shape, inputs = config.network, task.inputs
     without = tuple(r for r in shape.relations if "classified_as" not in r)
-    dim, c = task.inputs.code_points.shape[1] - 1, task.inputs.curvature
+    dim, c = inputs.code_points.shape[1] - 1, inputs.curvature
 
-    def hgcn(network: HGCNConfig) -> System:
-        return _trained(task, config, lambda: RefineNetwork(network, dim, c))
+    def learned(make: Callable[[], RefineNetwork]) -> System:
+        def system(seed: int) -> tuple[Tensor, Queries]:
+            result = trained(inputs, config, make, seed)
+            return result.code_points, torch.no_grad()(result.network.refine_queries)
 
-    def control(kind: type[_Tangent], relations: tuple[str, ...]) -> System:
+        return system
+
+    def network(kind: type[RefineNetwork], relations: tuple[str, ...] = shape.relations) -> System:
         changed = dataclasses.replace(shape, relations=relations)
-        return _trained(task, config, lambda: kind(changed, dim, c))
+        return learned(lambda: kind(changed, dim, c))
 
-    stage4 = hgcn(shape)
     systems: dict[str, System] = {
-        "stage 3": lambda _: (task.inputs.code_points, lambda queries: queries),
-        "stage 4": stage4,
-        "stage 4 without entries": hgcn(dataclasses.replace(shape, relations=without)),
-        "no graph": hgcn(dataclasses.replace(shape, relations=())),
-        "Euclidean": control(_Euclidean, shape.relations),
+        "stage 3": lambda _: (inputs.code_points, _unmoved),
+        "stage 4": network(RefineNetwork),
+        "stage 4 without entries": network(RefineNetwork, without),
+        "no graph": network(RefineNetwork, ()),
+        "Euclidean": network(Euclidean),
+        "GraphSAGE": network(Sage),
+        "GraphSAGE without entries": network(Sage, without),
+        "GAT": network(Gat),
+        "GAT without entries": network(Gat, without),
     }
-    for name, kind in (("GraphSAGE", _Sage), ("GAT", _Gat)):
-        systems[name] = control(kind, shape.relations)
-        systems[f"{name} without entries"] = control(kind, without)
     for share in (0.1, 0.3):
-        systems[f"propagation {share}"] = lambda _, s=share: _propagated(task, s)  # type: ignore[misc]
+        codes = propagated(inputs.code_points, inputs.graph, share, c)
+        systems[f"propagation {share}"] = lambda _, codes=codes: (codes, _unmoved)  # type: ignore[misc]
     for weight in (0.1, 0.3, 1.0):
         systems[f"stage 3, attached, w = {weight}"] = lambda _, w=weight: (  # type: ignore[misc]
-            task.inputs.code_points,
-            lambda queries: _attached(task, queries, w),
+            inputs.code_points,
+            lambda queries: attached(queries, inputs.entry_points, w, c),
+        )
+    for name, own in (("", False), (", own relation", True)):
+        systems[f"stage 4, attached{name}"] = learned(
+            lambda own=own: Attached(shape, inputs, own=own)  # type: ignore[misc]
         )
     return systems
 
 
-def _trained(task: Task, config: RefineConfig, make: Callable[[], RefineNetwork]) -> System:
-    def system(seed: int) -> tuple[Codes, Queries]:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network = make()
-        with tempfile.TemporaryDirectory() as folder:
-            run = Run.create(Path(folder) / "run", "")
-            try:
-                result = train_refinement(task.inputs, config, run=run, seed=seed, network=network)
-            finally:
-                run.close()
-        return result.code_points, torch.no_grad()(result.network.refine_queries)
-
-    return system
-
-
-def _propagated(task: Task, share: float) -> tuple[Codes, Queries]:
-    """Label propagation with restart (Zhou et al. 2004) over the tree, degree-normalised."""
-    c, tree = task.inputs.curvature, task.inputs.tree
-    child = np.flatnonzero(tree.parent >= 0)
-    adjacency = torch.zeros(len(tree.codes), len(tree.codes), dtype=torch.float64)
-    adjacency[child, tree.parent[child]] = 1.0
-    adjacency = adjacency + adjacency.T
-    adjacency /= adjacency.sum(dim=1, keepdim=True)
-    start = lorentz.logmap0(task.inputs.code_points, c)
-    moved = start
-    for _ in range(10):
-        moved = (1.0 - share) * start + share * adjacency @ moved
-    return lorentz.expmap0(moved, c), lambda queries: queries
-
-
-def _attached(task: Task, queries: Tensor, weight: float) -> Tensor:
-    """Queries moved toward their nearest training entries, nearer ones weighing more."""
-    c, entries = task.inputs.curvature, task.inputs.entry_points
-    near = lorentz.pairwise_distance(queries, entries, c).topk(NEAREST, largest=False)
-    weights = weight * torch.softmax(-near.values, dim=1)
-    points = torch.cat([queries[:, None], entries[near.indices]], dim=1)
-    return lorentz.centroid(points, torch.cat([torch.ones_like(weights[:, :1]), weights], 1), c)
-
-
-class _Tangent(RefineNetwork):
-    """A control on tangent vectors at the origin, behind the interface of stage 4."""
-
-    def __init__(self, config: HGCNConfig, dim: int, curvature: float) -> None:
-        super().__init__(config, dim, curvature)
-        self.curvature, self.relations = curvature, config.relations
-
-    def forward(
-        self, points: Mapping[str, Tensor], edges: Mapping[Relation, Tensor], depth: Tensor
-    ) -> Tensor:
-        """Codes (n, d+1) after one layer; arguments as for `RefineNetwork`."""
-        tangent = {t: lorentz.logmap0(p, self.curvature) for t, p in points.items()}
-        heard = {r: e for r, e in edges.items() if r[2] == INDUSTRY and r[1] in self.relations}
-        return lorentz.expmap0(self.moved(tangent, heard, depth), self.curvature)
-
-    def refine_queries(self, points: Tensor) -> Tensor:
-        """Texts (q, d+1) as six-digit codes that hear nobody."""
-        empty = {INDUSTRY: points, ENTRY: points[:0]}
-        nobody = torch.empty(2, 0, dtype=torch.int64)
-        edges = {
-            (ENTRY if name == "classified_as" else INDUSTRY, name, INDUSTRY): nobody
-            for name in self.relations
-        }
-        moved: Tensor = self(empty, edges, torch.full((len(points),), DEPTHS))
-        return moved
-
-    def moved(
-        self, tangent: dict[str, Tensor], edges: dict[Relation, Tensor], depth: Tensor
-    ) -> Tensor:
-        """(n, d) tangent vectors of the codes."""
-        raise NotImplementedError
-
-    def project(self) -> None:
-        """Nothing to keep within bounds."""
-
-    def gates(self) -> dict[str, float]:
-        """Nothing to log."""
-        return {}
-
-
-class _Euclidean(_Tangent):
-    """The convolution of stage 4 with arithmetic means: the same weights, biases and gates."""
-
-    def moved(
-        self, tangent: dict[str, Tensor], edges: dict[Relation, Tensor], depth: Tensor
-    ) -> Tensor:
-        layer: Any = self.convolutions[0]
-        own, row = tangent[INDUSTRY], depth - 1
-        gate = layer.gates(SELF)[row][:, None]
-        total, weights = own + gate * self._message(SELF, own), 1.0 + gate
-        for (source, name, _), edge in edges.items():
-            degree = torch.bincount(edge[1], minlength=len(own)).double()[:, None]
-            gate = layer.gates(name)[row][:, None] * (degree > 0)
-            heard = torch.zeros_like(own).index_add(
-                0, edge[1], self._message(name, tangent[source])[edge[0]]
-            )
-            total, weights = total + gate * heard / degree.clamp(min=1.0), weights + gate
-        mean: Tensor = total / weights
-        return mean
-
-    def project(self) -> None:
-        """Keep gates at or above zero."""
-        RefineNetwork.project(self)
-
-    def _message(self, name: str, tangent: Tensor) -> Tensor:
-        layer: Any = self.convolutions[0]
-        i = layer._number[name]
-        moved: Tensor = tangent @ layer.weight[i].T + layer.bias[i]
-        return moved
-
-
-class _Convolved(_Tangent):
-    """A layer of PyTorch Geometric, one per relation, added through a gate that starts at 0."""
-
-    def __init__(self, config: HGCNConfig, dim: int, curvature: float) -> None:
-        from torch_geometric.nn import HeteroConv
-
-        super().__init__(config, dim, curvature)
-        del self.convolutions
-        sources = {"classified_as": ENTRY}
-        self.layer = HeteroConv(
-            {
-                (sources.get(name, INDUSTRY), name, INDUSTRY): self.convolution(dim)
-                for name in config.relations
-            },
-            aggr="mean",
-        ).double()
-        self.gate = nn.Parameter(torch.zeros(DEPTHS, dtype=torch.float64))
-
-    def convolution(self, dim: int) -> nn.Module:
-        """The layer of one relation."""
-        raise NotImplementedError
-
-    def moved(
-        self, tangent: dict[str, Tensor], edges: dict[Relation, Tensor], depth: Tensor
-    ) -> Tensor:
-        moved: Tensor = self.layer(tangent, edges)[INDUSTRY]
-        return tangent[INDUSTRY] + self.gate[depth - 1][:, None] * moved
-
-
-class _Sage(_Convolved):
-    """GraphSAGE with means (Hamilton et al. 2017)."""
-
-    def convolution(self, dim: int) -> nn.Module:
-        from torch_geometric.nn import SAGEConv
-
-        layer: nn.Module = SAGEConv((dim, dim), dim)
-        return layer
-
-
-class _Gat(_Convolved):
-    """Graph attention (Velickovic et al. 2018), four heads."""
-
-    def convolution(self, dim: int) -> nn.Module:
-        from torch_geometric.nn import GATConv
-
-        layer: nn.Module = GATConv(
-            (dim, dim), dim // 4, heads=4, add_self_loops=False, residual=True
-        )
-        return layer
+def _unmoved(queries: Tensor) -> Tensor:
+    return queries
 
 
 def _task(store: GraphStore, artifact: Artifact, most: int) -> Task:
@@ -312,15 +185,15 @@ def _task(store: GraphStore, artifact: Artifact, most: int) -> Task:
         labelled = [labelled[i] for i in sorted(chosen)]
     text_of = {entry.key: entry.text for entry in taxonomy.entries}
 
-    def points(texts: list[str]) -> Tensor:
-        return torch.from_numpy(artifact.encode(texts, "contrast"))
+    def points(texts: list[str], channels: list[Channel] | None = None) -> Tensor:
+        return torch.from_numpy(artifact.encode(texts, "contrast", channels=channels))
 
     entries = [text_of[key] for key in graph.entries]
     inputs = RefineInputs(
         graph=graph,
         code_points=torch.from_numpy(artifact.points("contrast")),
         entry_points=points(entries),
-        query_points=points([text.text for text in labelled]),
+        query_points=points([t.text for t in labelled], [t.channel for t in labelled]),
         query_code=torch.tensor([tree.position[text.code] for text in labelled]),
         query_entry=own_entries(labelled, entries),
         query_exclusion=own_exclusions(labelled, tree.position),
