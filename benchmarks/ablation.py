@@ -61,7 +61,7 @@ def main(arguments_given: Sequence[str] | None = None) -> int:
     parser = arguments(__doc__ or "")
     parser.add_argument("--only", nargs="+", choices=CHANGES, default=list(CHANGES))
     options = parser.parse_args(arguments_given)
-    bench = Bench(options)
+    bench = Bench.of(options)
     print("| change | MRR | top-1 | Pearson | edge MAP | seconds |\n|---|---|---|---|---|---|")
     for name in options.only:
         config = load_config(ContrastConfig, None, [*options.set, *CHANGES[name]])

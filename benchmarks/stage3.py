@@ -9,6 +9,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -55,17 +56,18 @@ def arguments(doc: str) -> argparse.ArgumentParser:
 
 
 class Bench:
-    """Texts of one load, encoded once, and trainings on them.
+    """Texts of one load, encoded once, and trainings on them."""
 
-    Args:
-        options: parsed by `arguments`.
-    """
-
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.taxonomy = read_taxonomy(options.source, VINTAGE, options.roles, options.texts)
+    def __init__(self, taxonomy: Taxonomy) -> None:
+        self.taxonomy = taxonomy
         self.backbone = load_backbone(BackboneConfig())
         self.encoder = CachedBackbone(self.backbone, settings.vectors_dir())
         self._data: dict[tuple[int, LexicalConfig], ContrastData] = {}
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Self:
+        """From the workbooks that options parsed by `arguments` name."""
+        return cls(read_taxonomy(options.source, VINTAGE, options.roles, options.texts))
 
     def data(self, lexical: LexicalConfig, taxonomy: Taxonomy | None = None) -> ContrastData:
         """Training data of a taxonomy, default the whole."""

@@ -38,7 +38,7 @@ def main(arguments_given: Sequence[str] | None = None) -> int:
     parser = arguments(__doc__ or "")
     parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS))
     options = parser.parse_args(arguments_given)
-    bench = Bench(options)
+    bench = Bench.of(options)
     print(
         "| training | MRR | top-1 | hit@10 | Pearson | Spearman / ceiling | parent@1 | edge MAP "
         "| distortion | seconds |\n|---|---|---|---|---|---|---|---|---|---|"

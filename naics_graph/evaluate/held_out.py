@@ -92,9 +92,22 @@ def held_out_metrics(
     """
     if space.reader.backbone is not None:
         raise ValueError("the space reads with a backbone that learns; give its encoder instead")
-    tree = Tree.of(whole)
     points = placed(space, data, whole, encoder)
-    distance = lorentz.pairwise_distance(points, points, space.curvature).numpy()
+    return parents_found(points, Tree.of(whole), held_out, space.curvature)
+
+
+def parents_found(
+    points: Tensor, tree: Tree, held_out: Sequence[str], curvature: float
+) -> HeldOutMetrics:
+    """Whether the nearest to each held-out code, among all codes one level up, is its parent.
+
+    Args:
+        points: (n, d+1) of all codes, wherever they come from.
+        tree: over the n codes.
+        held_out: the codes never trained on.
+        curvature: c > 0.
+    """
+    distance = lorentz.pairwise_distance(points, points, curvature).numpy()
     hit = np.zeros(len(tree.codes), dtype=bool)
     # In the order of `parent_hits`: depth by depth.
     below = np.concatenate([np.flatnonzero(tree.depth == depth) for depth in range(2, 6)])
