@@ -173,13 +173,15 @@ class NeighbourSampler(BaseSampler):  # type: ignore[misc]
         return self.fan_out[0 if self.around is not None and listener == INDUSTRY else hop]
 
     def _left(self, relation: Relation, drawn: Drawn, ids: Ints) -> Drawn:
-        """What dropout leaves of drawn edges; each falls by a hash of its own."""
+        """What dropout leaves of drawn edges; each falls by a hash of its own.
+
+        Of the nodes' numbers: entries that are not in the graph, as those of validation, have a
+        part in the places of the others but not in these.
+        """
         if not self.dropout or not len(drawn.source):
             return drawn
-        source = self.place[relation[0]][drawn.source]
-        target = self.place[relation[2]][drawn.target]
         by = polynomial(self.seed, ids, f"dropout of {relation[1]}")
-        kept = edge_keys(source, target, by) >> SHIFT >= self.dropout * PRIME
+        kept = edge_keys(drawn.source, drawn.target, by) >> SHIFT >= self.dropout * PRIME
         edge = None if drawn.edge is None else drawn.edge[kept]
         return Drawn(drawn.source[kept], drawn.target[kept], edge)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -215,6 +217,19 @@ def test_dropout_leaves_out_its_share_of_every_relation_by_seed_and_batch() -> N
     for relation, count in full.items():
         # Of 1,000 edges or more: standard deviation below .015.
         assert kept[relation] / (20 * count) == pytest.approx(0.7, abs=0.06)
+
+
+def test_dropout_is_the_same_where_other_entries_stood_in_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Entries that are not of the graph, as those of validation, shift the places of the others."""
+    codes = torch.arange(len(TREE.codes))
+    before = edges_of(sample([0], [-1], around=codes, dropout=0.4))
+    rank = np.argsort(np.argsort(GRAPH.entry_place))
+    shifted = dataclasses.replace(GRAPH, entry_place=3 * rank + 7)
+    assert not np.array_equal(shifted.entry_place, GRAPH.entry_place)
+    monkeypatch.setattr("tests.refine.test_sampler.GRAPH", shifted)
+    assert edges_of(sample([0], [-1], around=codes, dropout=0.4)) == before
 
 
 def test_hidden_edges_make_room_for_others() -> None:
