@@ -66,7 +66,7 @@ class ObjectiveConfig:
     rank_list: int = 48
     rank_width: float = 0.2
     negatives: NegativesConfig = field(default_factory=NegativesConfig)
-    residual_dropout: float = 0.4
+    residual_dropout: float = 0.2
 
     def __post_init__(self) -> None:
         """Refuse lists with nothing to order."""

@@ -34,7 +34,7 @@ class TextMapConfig:
     width: int = 384
     max_radius: float = 6.0
     dropout: float = 0.0
-    channel_dropout: float = 0.3
+    channel_dropout: float = 0.2
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
 
     def __post_init__(self) -> None:
