@@ -9,19 +9,15 @@ whose data the first hands them; they wait while it encodes, measures and publis
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from naics_graph import settings
@@ -31,7 +27,6 @@ from naics_graph.artifact import (
     ArtifactConfig,
     Stage,
     file_sha256,
-    stage_scores,
     write_artifact,
 )
 from naics_graph.config import dump_config, load_config
@@ -48,24 +43,24 @@ from naics_graph.encode.mixture import routing_metrics
 from naics_graph.encode.reader import TextInputs
 from naics_graph.encode.weights import WEIGHTS_FILE
 from naics_graph.errors import UsageError
-from naics_graph.evaluate.gates import Evidence, GateDecision, accept_refinement
-from naics_graph.evaluate.hierarchy import tree_metrics
-from naics_graph.evaluate.retrieval import reciprocal_ranks, retrieval_metrics
+from naics_graph.evaluate.gates import GateDecision, accept_refinement
 from naics_graph.geometry import lorentz
 from naics_graph.geometry.disk import disk_layout
 from naics_graph.memory import explained_shortage
+from naics_graph.reading import with_fewer_entries, with_held_out
 from naics_graph.refine.config import RefineConfig
 from naics_graph.refine.graph import require_current
 from naics_graph.refine.inputs import HiddenTexts, RefineInputs, refine_inputs
 from naics_graph.refine.trainer import RefineResult, Without, train_refinement
 from naics_graph.runs import Run
+from naics_graph.stage_images import StageImages
 from naics_graph.store.contract import (
     EmbeddingRows,
     EmbeddingSetInfo,
     GraphStore,
     Progress,
 )
-from naics_graph.taxonomy.model import CHANNELS, Role, Taxonomy
+from naics_graph.taxonomy.model import CHANNELS, Taxonomy
 from naics_graph.taxonomy.tree import Tree
 
 
@@ -215,35 +210,6 @@ def _resume(run: str | None, vintage: str, version: str) -> tuple[Run, TrainConf
     return opened, load_config(TrainConfig, opened.config_file)
 
 
-def with_held_out(taxonomy: Taxonomy, share: float, seed: int) -> Taxonomy:
-    """The taxonomy with an evaluated part: its validation role, else a seeded share of the entries.
-
-    Entries held out are given the validation role, so nothing that learns reads them.
-    """
-    if any(entry.evaluated for entry in taxonomy.entries) or not share:
-        return taxonomy
-    chosen = np.random.default_rng(seed).random(len(taxonomy.entries)) < share
-    entries = tuple(
-        dataclasses.replace(entry, role=Role.VALIDATION) if held else entry
-        for entry, held in zip(taxonomy.entries, chosen, strict=True)
-    )
-    return dataclasses.replace(taxonomy, entries=entries)
-
-
-def with_fewer_entries(taxonomy: Taxonomy, per_code: int) -> Taxonomy:
-    """The taxonomy with the first entries of every code (0: all) and all evaluated ones."""
-    if not per_code:
-        return taxonomy
-    read: Counter[str] = Counter()
-    entries = []
-    for entry in taxonomy.entries:
-        if not entry.evaluated:
-            read[entry.code] += 1
-        if entry.evaluated or read[entry.code] <= per_code:
-            entries.append(entry)
-    return dataclasses.replace(taxonomy, entries=tuple(entries))
-
-
 class _Stages:
     """The state the four stages hand on."""
 
@@ -261,10 +227,9 @@ class _Stages:
         read = with_fewer_entries(taxonomy, config.entries_per_code)
         self.taxonomy = with_held_out(read, config.held_out, config.seed)
         self.export = store.export_graph(taxonomy.vintage)
-        self.tree = Tree.of(taxonomy)
-        self.leaves = np.flatnonzero(self.tree.depth == 5)
-        self.codes: dict[Stage, Tensor] = {}
-        self.queries: dict[Stage, Tensor] = {}
+        self.judges = [e for e in self.taxonomy.entries if e.evaluated]
+        truth = [entry.code for entry in self.judges]
+        self.images = StageImages(Tree.of(taxonomy), truth, config.contrast.curvature)
 
     def run(self) -> tuple[StageReport, ...]:
         encode = self.world.alone(self._encode)
@@ -283,22 +248,19 @@ class _Stages:
         lexical = self.config.contrast.lexical
         data = ContrastData.of(self.taxonomy, encoder, lexical, self.progress)
         self.data = data.weighted(self.config.contrast.sources)
-        held_out = [e for e in self.taxonomy.entries if e.evaluated]
-        leaf = {int(position): i for i, position in enumerate(self.leaves)}
-        self.truth = np.array([leaf[self.tree.position[e.code]] for e in held_out], dtype=np.int64)
-        self._require_judges(len(held_out))
-        texts = [e.text for e in held_out]
+        self._require_judges()
+        texts = [entry.text for entry in self.judges]
         self.held_out = TextInputs.of(texts, encoder, self.data.vocabulary)
         self._image_texts()
-        metrics = self._measure("encode", tree=False)
+        metrics = self.images.measure("encode", tree=False)
         if self._mode() != "frozen":
             self.data = self.data.with_tokens(self.backbone)
             self.held_out = self.held_out.with_tokens(self.backbone, texts)
         return StageReport("encode", time.perf_counter() - started, True, metrics)
 
-    def _require_judges(self, held_out: int) -> None:
+    def _require_judges(self) -> None:
         contrast = self.config.contrast
-        if not held_out and (contrast.keep == "best" or contrast.early_stopping):
+        if not self.judges and (contrast.keep == "best" or contrast.early_stopping):
             raise no_judges()
 
     def _mode(self) -> Literal["frozen", "lora", "full"]:
@@ -307,8 +269,7 @@ class _Stages:
     def _image_texts(self) -> None:
         """Images of codes and held-out texts after stage 1."""
         read = ChannelFeatures(self.data.texts, self.data.channel_inputs.vectors)
-        self.codes["encode"] = read.pooled().double()
-        self.queries["encode"] = self.held_out.vectors.double()
+        self.images.put("encode", read.pooled().double(), self.held_out.vectors.double())
 
     def _contrast(self) -> tuple[StageReport, StageReport]:
         started = time.perf_counter()
@@ -327,9 +288,9 @@ class _Stages:
         with torch.no_grad():
             routing = self._image(self.space, self.data.channels(self.space.reader))
         seconds = time.perf_counter() - started
-        labels = torch.from_numpy(self.tree.ancestors[:, 0])
+        labels = torch.from_numpy(self.images.tree.ancestors[:, 0])
         mixture = {
-            **self._measure("mixture", tree=False),
+            **self.images.measure("mixture", tree=False),
             **routing_metrics(routing, labels, self.config.contrast.map.mixture.top_k),
         }
         return (
@@ -354,22 +315,24 @@ class _Stages:
         """Images of codes and held-out texts after stages 2 and 3; returns the codes' routing."""
         codes = space.codes(*channels.full())
         queries = space.queries(self.held_out, torch.full((len(self.held_out),), QUERY_CHANNEL))
-        for images, fused, tangent in (
-            (self.codes, codes.text.fused, codes.tangent),
-            (self.queries, queries.fused, queries.tangent),
-        ):
-            images["mixture"] = torch.nn.functional.normalize(fused.double(), dim=1).cpu()
-            images["contrast"] = lorentz.expmap0(tangent, space.curvature).cpu()
+        fused, tangent = (
+            (codes.text.fused, queries.fused),
+            (codes.tangent, queries.tangent),
+        )
+        mixed = (torch.nn.functional.normalize(one.double(), dim=1).cpu() for one in fused)
+        self.images.put("mixture", *mixed)
+        placed = (lorentz.expmap0(one, space.curvature).cpu() for one in tangent)
+        self.images.put("contrast", *placed)
         return codes.text.routing.cpu()
 
     def _validate(self, space: CodeSpace) -> dict[str, float]:
         self._image(space, self.data.channels(space.reader))
-        return self._measure("contrast", tree=True)
+        return self.images.measure("contrast", tree=True)
 
     def _refine(self) -> StageReport:
         started = time.perf_counter()
         inputs, hidden = self.world.alone(
-            lambda: refine_inputs(self.space, self.data, self.export, self.codes["contrast"])
+            lambda: refine_inputs(self.space, self.data, self.export, self.images.codes["contrast"])
         )
         self.world.broadcast((inputs, hidden))
         trained = train_refinement(
@@ -391,25 +354,18 @@ class _Stages:
     def _judge(self, trained: RefineResult) -> tuple[GateDecision, dict[str, float]]:
         """Whether stage 4 stands, and its figures."""
         self.network = trained.network
-        self.codes["refine"] = trained.code_points
-        self.queries["refine"] = trained.network.refine_queries(self.queries["contrast"])
-        decision = self._gate()
-        return decision, {**self._measure("refine", tree=True), **decision.numbers}
-
-    def _gate(self) -> GateDecision:
-        return accept_refinement(self._evidence("contrast"), self._evidence("refine"))
-
-    def _evidence(self, stage: Stage) -> Evidence:
-        ranks = np.empty(0)
-        if len(self.truth):
-            ranks = reciprocal_ranks(self._scores(stage), self.truth)
-        return Evidence(ranks, tree_metrics(self._distances(stage), self.tree))
+        queries = trained.network.refine_queries(self.images.queries["contrast"])
+        self.images.put("refine", trained.code_points, queries)
+        decision = accept_refinement(
+            self.images.evidence("contrast"), self.images.evidence("refine")
+        )
+        return decision, {**self.images.measure("refine", tree=True), **decision.numbers}
 
     def _publish(self, published: Stage, metrics: Mapping[str, float]) -> None:
         require_current(self.export, self.store)
         contrast = self.config.contrast
-        points = self.codes[published]
-        codes = self.tree.codes
+        points = self.images.codes[published]
+        codes = self.images.tree.codes
         data = self.store.graph_version(self.taxonomy.vintage)
         config = ArtifactConfig(
             run=self.opened.id,
@@ -435,7 +391,7 @@ class _Stages:
             self.space.text_map,
             residual,
             self.network,
-            {str(stage): points for stage, points in self.codes.items()},
+            {str(stage): points for stage, points in self.images.codes.items()},
             metrics,
         )
         info = EmbeddingSetInfo(
@@ -461,32 +417,6 @@ class _Stages:
         folder = self.opened.artifact / BACKBONE
         self.tuned.save(folder, self.backbone.tokenizer, CHANNELS[QUERY_CHANNEL])
         return file_sha256(folder / WEIGHTS_FILE)
-
-    def _measure(self, stage: Stage, *, tree: bool) -> dict[str, float]:
-        """Retrieval of the held-out texts and, with `tree`, the tree figures, after a stage."""
-        metrics: dict[str, float] = {}
-        if len(self.truth):
-            lca = self.tree.lca_depth[np.ix_(self.leaves, self.leaves)]
-            metrics |= dataclasses.asdict(retrieval_metrics(self._scores(stage), self.truth, lca))
-        if tree:
-            metrics |= dataclasses.asdict(tree_metrics(self._distances(stage), self.tree))
-        return metrics
-
-    def _scores(self, stage: Stage) -> NDArray[np.float64]:
-        """(q, leaves) scores of the held-out texts."""
-        codes = self.codes[stage][self.leaves]
-        curvature = self.config.contrast.curvature
-        scores: NDArray[np.float64] = stage_scores(
-            stage, self.queries[stage], codes, curvature
-        ).numpy()
-        return scores
-
-    def _distances(self, stage: Stage) -> NDArray[np.float64]:
-        codes = self.codes[stage]
-        result: NDArray[np.float64] = lorentz.pairwise_distance(
-            codes, codes, self.config.contrast.curvature
-        ).numpy()
-        return result
 
 
 def _without(hidden: HiddenTexts | None, space: CodeSpace) -> Without | None:

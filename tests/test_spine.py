@@ -21,13 +21,8 @@ from naics_graph.config import load_config
 from naics_graph.encode.backbone import BackboneConfig, load_backbone
 from naics_graph.errors import ArtifactMismatchError, DatabaseError
 from naics_graph.geometry import lorentz
-from naics_graph.pipeline import (
-    TrainConfig,
-    TrainReport,
-    train,
-    with_fewer_entries,
-    with_held_out,
-)
+from naics_graph.pipeline import TrainConfig, TrainReport, train
+from naics_graph.reading import with_fewer_entries, with_held_out
 from naics_graph.store.contract import GraphStore, NearestRequest
 from naics_graph.store.open import open_store
 from naics_graph.taxonomy.model import IndexEntry, Role, Taxonomy
