@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("errors",),
     ("config", "distributed", "launch", "memory", "runs", "settings"),
-    ("taxonomy",),
+    ("taxonomy", "reading"),
     ("store",),
     ("geometry",),
     ("encode",),
@@ -27,7 +27,7 @@ LAYERS = (
     ("refine",),
     ("artifact",),
     ("evaluate",),
-    ("search",),
+    ("search", "stage_images"),
     ("pipeline",),
     ("handle",),
     # The package itself offers `connect`, the handle's maker.
