@@ -24,7 +24,7 @@ from naics_graph.evaluate.held_out import held_out_codes, held_out_metrics, with
 
 ROWS: Final[dict[str, tuple[str, ...]]] = {
     "d = 64": (),
-    "d = 64, three epochs": ("epochs=3",),
+    "d = 64, four epochs": ("epochs=4",),
     "d = 16": ("map.dim=16",),
     "held-out codes": (),
     "fine-tuned, d = 64": ("finetune.mode=full",),

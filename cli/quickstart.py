@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 TEXT = "mobile dog grooming"
 SHORT = (
     "entries_per_code=16",
-    "contrast.epochs=8",
+    "contrast.epochs=4",
+    "contrast.batch_size=256",
     "contrast.validate_every=0",
+    "contrast.map.channel_dropout=0.1",
     "contrast.objective.residual_dropout=0",
     "refine.epochs=2",
     "refine.validate_every=0",
