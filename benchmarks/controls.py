@@ -143,11 +143,11 @@ class Attached(RefineNetwork):
 
     def refine_queries(self, points: Tensor) -> Tensor:
         """Texts (q, d+1) among their nearest entries: (q, d+1)."""
-        near = torch.cat([self.nearest(part) for part in points.detach().split(1024)])
-        heard, speaker = near.flatten().unique(return_inverse=True)
+        near = torch.cat([self.nearest(part) for part in torch.split(points.detach(), 1024)])
+        heard, speaker = torch.unique(near, return_inverse=True)
         listener = torch.arange(len(points)).repeat_interleave(NEAREST)
         nodes = {INDUSTRY: points, ENTRY: self.entries[heard]}
-        edges = {self.relation: torch.stack([speaker, listener])}
+        edges = {self.relation: torch.stack([speaker.flatten(), listener])}
         depth = {INDUSTRY: torch.full((len(points),), DEPTHS)}
         moved: Tensor = self.convolutions[0](nodes, edges, depth)[INDUSTRY]
         return moved
