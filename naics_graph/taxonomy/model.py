@@ -128,8 +128,9 @@ class IndexEntry:
 class Taxonomy:
     """One validated vintage: industries, parents before children; texts and relations.
 
-    `left_out` counts by source the labelled texts dropped because they (nearly) equal a validation
-    or sealed entry.
+    `entries` are in published order with the evaluated ones behind the others: what is numbered or
+    drawn by place then is the same with and without them. `left_out` counts by source the labelled
+    texts dropped because they (nearly) equal a validation or sealed entry.
     """
 
     vintage: str
@@ -137,6 +138,11 @@ class Taxonomy:
     exclusions: tuple[Exclusion, ...] = ()
     entries: tuple[IndexEntry, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Put the evaluated entries behind the others."""
+        ordered = tuple(sorted(self.entries, key=lambda entry: entry.evaluated))
+        object.__setattr__(self, "entries", ordered)
 
 
 class TaxonomyIndex:

@@ -54,6 +54,16 @@ def test_rows_and_back(split: bool) -> None:
     assert node["split"] is split
 
 
+def test_places_do_not_depend_on_the_entries_nothing_may_read() -> None:
+    whole = sample(split=True)
+    read = tuple(entry for entry in whole.entries if not entry.evaluated)
+    assert 0 < len(read) < len(whole.entries)
+    without_them = dataclasses.replace(whole, entries=read)
+    place = {row["key"]: row["position"] for row in taxonomy_rows(whole)["IndexEntry"]}
+    alone = {row["key"]: row["position"] for row in taxonomy_rows(without_them)["IndexEntry"]}
+    assert {key: place[key] for key in alone} == alone
+
+
 def test_rows_have_unique_keys_and_ends_that_exist() -> None:
     rows = taxonomy_rows(sample())
     nodes = {row["key"] for group in ("Industry", "IndexEntry") for row in rows[group]}
