@@ -290,7 +290,7 @@ class LadybugStore(ReadingStore):
                 raise DatabaseError(
                     f"the database has an older schema (without {pending[0].name})",
                     where=self.location,
-                    do="run `naics-graph load`: it brings the schema up to date",
+                    do="repeat the `naics-graph load` that filled it: it updates the schema",
                 )
         except DatabaseError:
             database.close()
