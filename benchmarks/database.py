@@ -81,6 +81,7 @@ def _publish(store: GraphStore, taxonomy: Taxonomy, name: str, dims: int) -> Poi
         radius=np.arccosh(points[:, 0]),
         poincare=points[:, 1:3] / (1 + points[:, :1]),
         knn=lorentz.knn_vectors(torch.from_numpy(points)).numpy(),
+        moved=np.zeros(len(points)),
     )
     _timed(f"publish {taxonomy.vintage}", lambda: store.publish(info, rows))
     _timed(f"activate {taxonomy.vintage}", lambda: store.activate_set(name))

@@ -364,7 +364,7 @@ class _Stages:
     def _publish(self, published: Stage, metrics: Mapping[str, float]) -> None:
         require_current(self.export, self.store)
         contrast = self.config.contrast
-        points = self.images.codes[published]
+        points, before = self.images.codes[published], self.images.codes["contrast"]
         codes = self.images.tree.codes
         data = self.store.graph_version(self.taxonomy.vintage)
         config = ArtifactConfig(
@@ -408,7 +408,7 @@ class _Stages:
             # A run resumed after its write-back: the same weights gave the same points.
             self.store.activate_set(info.id)
         else:
-            self.store.publish(info, embedding_rows(codes, points, contrast.curvature))
+            self.store.publish(info, embedding_rows(codes, points, before, contrast.curvature))
 
     def _published_backbone(self) -> str:
         """Weights that read questions, by sha256; learned ones are written to the artifact."""
@@ -424,12 +424,18 @@ def _without(hidden: HiddenTexts | None, space: CodeSpace) -> Without | None:
     return None if hidden is None else functools.partial(hidden.codes, space)
 
 
-def embedding_rows(codes: Sequence[str], points: Tensor, curvature: float) -> EmbeddingRows:
-    """What is written to the database for (n, d+1) points."""
+def embedding_rows(
+    codes: Sequence[str], points: Tensor, before: Tensor, curvature: float
+) -> EmbeddingRows:
+    """What is written to the database for (n, d+1) points; before: (n, d+1) those of stage 3."""
+    # The distance of equal points is about 1e-30, never 0.
+    stayed = (points == before).all(dim=1)
+    moved = lorentz.distance(before, points, curvature).masked_fill(stayed, 0.0)
     return EmbeddingRows(
         codes=codes,
         embedding=points.numpy(),
         radius=lorentz.radius(points, curvature).numpy(),
         poincare=disk_layout(points, curvature).numpy(),
         knn=lorentz.knn_vectors(points).numpy(),
+        moved=moved.numpy(),
     )

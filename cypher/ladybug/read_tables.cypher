@@ -9,7 +9,7 @@ RETURN n.key AS key, n.vintage AS vintage, n.code AS code, n.level AS level, n.d
        n.excluded AS excluded, n.described_by AS described_by, n.missing AS missing,
        n.hash AS hash, n.position AS position, n.embedding_set AS embedding_set,
        n.embedding AS embedding, n.radius AS radius, n.poincare_x AS poincare_x,
-       n.poincare_y AS poincare_y, n.knn AS knn;
+       n.poincare_y AS poincare_y, n.knn AS knn, n.moved AS moved;
 MATCH (n:IndexEntry)
 RETURN n.key AS key, n.vintage AS vintage, n.code AS code, n.text AS text, n.role AS role,
        n.source AS source, n.hash AS hash, n.position AS position;
@@ -19,7 +19,7 @@ RETURN n.id AS id, n.vintage AS vintage, n.status AS status, n.created AS create
        n.metrics AS metrics;
 MATCH (n:Embedding)
 RETURN n.key AS key, n.`set` AS `set`, n.embedding AS embedding, n.radius AS radius,
-       n.poincare_x AS poincare_x, n.poincare_y AS poincare_y, n.knn AS knn;
+       n.poincare_x AS poincare_x, n.poincare_y AS poincare_y, n.knn AS knn, n.moved AS moved;
 MATCH (a:Industry)-[:HAS_CHILD]->(b:Industry) RETURN a.key AS start, b.key AS `end`;
 MATCH (a:Industry)-[r:EXCLUDES]->(b:Industry)
 RETURN a.key AS start, b.key AS `end`, r.key AS key, r.number AS number, r.text AS text,

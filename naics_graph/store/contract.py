@@ -68,6 +68,7 @@ class EmbeddingRows:
 
     embedding: (n, d+1) Lorentz points, time first. radius: (n,) geodesic distance from the origin.
     poincare: (n, 2) a picture in the unit disk. knn: (n, KNN_WIDTH) index vectors, zero-padded.
+    moved: (n,) geodesic distance from where stage 3 had placed the code, 0 where it stayed.
     """
 
     codes: Sequence[str]
@@ -75,6 +76,7 @@ class EmbeddingRows:
     radius: NDArray[np.float64]
     poincare: NDArray[np.float64]
     knn: NDArray[np.float64]
+    moved: NDArray[np.float64]
 
 
 SetStatus = Literal["active", "inactive"]

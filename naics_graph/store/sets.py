@@ -17,7 +17,7 @@ KNN_WIDTH: Final = 66
 """Length of stored index vectors, as the migrations declare it: that of `geometry.lorentz`, which
 this layer must not import (a test compares the two)."""
 
-VECTORS: Final = ("embedding", "radius", "poincare_x", "poincare_y", "knn")
+VECTORS: Final = ("embedding", "radius", "poincare_x", "poincare_y", "knn", "moved")
 """Properties of an Embedding that activation copies onto its Industry."""
 
 
@@ -50,7 +50,7 @@ def embedding_key(set_id: str, vintage: str, code: str) -> str:
 def embedding_columns(info: EmbeddingSetInfo, rows: EmbeddingRows) -> dict[str, Any]:
     """The (:Embedding) nodes as columns: strings in lists, vectors as float64 arrays.
 
-    Fields: key, set, industry (the Industry's key), embedding, radius, poincare_x, poincare_y, knn.
+    Fields: key, set, industry (the Industry's key) and VECTORS.
     """
     return {
         "key": [embedding_key(info.id, info.vintage, code) for code in rows.codes],
@@ -61,6 +61,7 @@ def embedding_columns(info: EmbeddingSetInfo, rows: EmbeddingRows) -> dict[str, 
         "poincare_x": rows.poincare[:, 0],
         "poincare_y": rows.poincare[:, 1],
         "knn": rows.knn,
+        "moved": rows.moved,
     }
 
 
@@ -76,6 +77,7 @@ def check_rows(info: EmbeddingSetInfo, rows: EmbeddingRows, knn_width: int = KNN
         "radius": (rows.radius, (n,)),
         "poincare": (rows.poincare, (n, 2)),
         "knn": (rows.knn, (n, knn_width)),
+        "moved": (rows.moved, (n,)),
     }
     where = f"embedding set {info.id}"
     for name, (array, shape) in wanted.items():

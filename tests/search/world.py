@@ -39,6 +39,7 @@ class World:
 
     taxonomy: Taxonomy
     points: NDArray[np.float64]
+    moved: NDArray[np.float64]
     curvature: float
     set_id: str
     model_sha256: str = "0" * 64
@@ -102,6 +103,7 @@ class World:
             radius=self.radius,
             poincare=lorentz.to_poincare(points, self.curvature)[:, :2].numpy(),
             knn=lorentz.knn_vectors(points).numpy(),
+            moved=self.moved,
         )
 
 
@@ -132,8 +134,11 @@ def make_world(vintage: str, *, seed: int, curvature: float) -> World:
             # One industry at two levels: equal texts have equal points.
             tangents[i] = tangents[codes.index(code[:-1])]
     points = lorentz.expmap0(torch.from_numpy(tangents), curvature).numpy()
+    # One digit: some codes stayed, others moved equally far. A sector moved farthest.
+    moved = np.round(random.exponential(0.3, len(codes)), 1)
+    moved[codes.index(SECTORS[1])] = 3.0
     taxonomy = Taxonomy(vintage, industries, exclusions, entries)
-    return World(taxonomy, points, curvature, f"set-{vintage}")
+    return World(taxonomy, points, moved, curvature, f"set-{vintage}")
 
 
 def _related(a: str, b: str) -> bool:

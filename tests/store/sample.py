@@ -150,7 +150,8 @@ def sample_set(
         metrics={"mrr": 0.5},
     )
     radius = np.arcsinh(root * np.linalg.norm(space, axis=1)) / root
-    return info, EmbeddingRows(codes, points, radius, space[:, :2] / (time + 1), knn)
+    moved = generator.exponential(size=len(codes))
+    return info, EmbeddingRows(codes, points, radius, space[:, :2] / (time + 1), knn, moved)
 
 
 def query_of(point: np.ndarray) -> np.ndarray:

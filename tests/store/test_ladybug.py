@@ -278,8 +278,17 @@ def test_an_older_schema_is_brought_up_to_date_by_a_load(path: Path) -> None:
     write_ladybug(path, "CREATE NODE TABLE Migration(name STRING PRIMARY KEY, applied STRING)")
     with LadybugStore(path) as store:
         store.load(sample())
-        assert store.migrations() == ["0001_schema"]
+        assert store.migrations() == ["0001_schema", "0002_moved"]
         assert store.taxonomy() == sample()
+
+
+def test_an_older_schema_is_not_read(store: LadybugStore, path: Path) -> None:
+    write_ladybug(path, "MATCH (m:Migration {name: '0002_moved'}) DELETE m")
+    with pytest.raises(DatabaseError, match=r"without 0002_moved[^§]*repeat"):
+        store.vintages()
+    assert store.load(sample()).unchanged
+    assert store.vintages() == ["2022"]
+    assert [known.id for known in store.embedding_sets()] == ["first"]
 
 
 def test_every_table_of_the_schema_is_copied(store: LadybugStore) -> None:
