@@ -112,7 +112,7 @@ def _cell(value: object) -> str:
     if isinstance(value, list):
         text = " › ".join(str(item) for item in value)
     else:
-        text = f"{value:.3f}" if isinstance(value, float) else str(value)
+        text = f"{value:.3f}" if isinstance(value, float) else "-" if value is None else str(value)
     text = " ".join(text.split()).replace("|", "\\|")
     return text if len(text) <= _CELL else text[: _CELL - 1] + "…"
 

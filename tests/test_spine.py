@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from naics_graph import settings
+from naics_graph import pipeline, settings
 from naics_graph.artifact import Artifact
 from naics_graph.config import load_config
 from naics_graph.encode.backbone import BackboneConfig, load_backbone
 from naics_graph.errors import ArtifactMismatchError, DatabaseError
+from naics_graph.evaluate.gates import GateDecision
 from naics_graph.geometry import lorentz
-from naics_graph.pipeline import TrainConfig, TrainReport, train
+from naics_graph.pipeline import TrainConfig, TrainReport, embedding_rows, train
 from naics_graph.reading import with_fewer_entries, with_held_out
 from naics_graph.store.contract import GraphStore, NearestRequest
 from naics_graph.store.open import open_store
@@ -264,3 +265,33 @@ def test_a_backbone_that_learned_is_published_with_the_model(home: Path, tmp_pat
     assert np.mean([1 / rank for rank in ranks]) == pytest.approx(measured, abs=1e-6)
     text = ["washing and clipping dogs"]
     assert not np.allclose(artifact.encode(text, "encode"), load_backbone(plain).encode(text))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accepted", [True, False])
+def test_codes_say_how_far_stage_4_moved_them(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accepted: bool
+) -> None:
+    decision = GateDecision(accepted, "as the test says", {})
+    monkeypatch.setattr(pipeline, "accept_refinement", lambda *_: decision)
+    write_tiny_model(tmp_path / "tiny")
+    name, few = f"moved-{accepted}", ["contrast.epochs=1", "contrast.curvature=2.0"]
+    config = load_config(TrainConfig, None, [*SMALL, *few, f"backbone.name={tmp_path / 'tiny'}"])
+    with open_store(str(home / f"{name}.lbug")) as store:
+        store.load(with_entries(read_taxonomy(None, "2022", None)))
+        report = train(store, config, run=name)
+        rows = store.run("q_moved_most", vintage="2022", limit=5000)
+    artifact = Artifact.load(report.folder / "artifact")
+    before, after = (torch.from_numpy(artifact.points(s)) for s in ("contrast", "refine"))
+    assert not torch.equal(before, after), "stage 4 did nothing"
+    far = lorentz.distance(before, after, 2.0).tolist()
+    expected = dict(zip(artifact.codes, far, strict=True)) if accepted else {}
+    assert {row["code"]: row["moved"] for row in rows} == expected
+
+
+def test_a_code_that_stayed_where_it_was_moved_by_zero() -> None:
+    before = lorentz.expmap0(torch.randn(3, 4, dtype=torch.float64), 2.0)
+    after = before.clone()
+    after[1] = before[0]
+    moved = embedding_rows(["a", "b", "c"], after, before, 2.0).moved
+    assert moved.tolist() == [0.0, float(lorentz.distance(before[1], before[0], 2.0)), 0.0]

@@ -29,10 +29,11 @@ def test_sample_results_survive_rendering() -> None:
 
 def test_a_table_cuts_long_cells_and_escapes_bars() -> None:
     text = generate_queries.table(
-        [{"a": "x | y\nz", "b": 0.12345, "c": ["1", "2"], "d": "w" * 300}]
+        [{"a": "x | y\nz", "b": 0.12345, "c": ["1", "2"], "d": "w" * 300, "e": None}]
     )
     row = text.splitlines()[2]
     assert row.startswith("| x \\| y z | 0.123 | 1 › 2 | www")
+    assert row.endswith("… | - |")
     assert len(row) < 160
 
 

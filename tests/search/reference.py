@@ -123,6 +123,26 @@ def radius_outliers(world: World, *, limit: int) -> Rows:
     return sorted(rows, key=lambda row: -abs(row["deviations"]))[:limit]
 
 
+def moved_most(world: World, *, limit: int) -> Rows:
+    moved = dict(zip(world.index.codes, world.moved.tolist(), strict=True))
+    exclusions = [{edge.source, edge.target} for edge in world.taxonomy.exclusions]
+    rows: Rows = []
+    for code in sorted(moved, key=lambda c: (-moved[c], c)):
+        parent = world.index.by_code[code].parent
+        row = {
+            "code": code,
+            "title": _title(world, code),
+            "level": world.index.by_code[code].level,
+            "moved": moved[code],
+            "parent": parent,
+            "parent_moved": None if parent is None else moved[parent],
+            "entries": sum(e.code == code and not e.evaluated for e in world.taxonomy.entries),
+            "exclusions": len(set().union(*(ends for ends in exclusions if code in ends)) - {code}),
+        }
+        rows += [row] * (moved[code] > 0)
+    return rows[:limit]
+
+
 def subtree_spread(world: World, *, level: int, limit: int) -> Rows:
     rows: Rows = []
     for code in world.index.codes:
@@ -200,6 +220,7 @@ REFERENCES: dict[str, Reference] = {
         sector_confusions,
         entries_of_neighbours,
         radius_outliers,
+        moved_most,
         subtree_spread,
         candidate_parents,
         between,

@@ -21,6 +21,7 @@ PARAMETERS: dict[str, dict[str, Value]] = {
     "sector_confusions": {"closest": 120, "limit": 10},
     "entries_of_neighbours": {"code": CODE, "entries": 2, "limit": 4},
     "radius_outliers": {"limit": 20},
+    "moved_most": {"limit": 45},
     "subtree_spread": {"level": 3, "limit": 5},
     "candidate_parents": {"code": CODE, "limit": 9},
     "between": {"code": CODE, "other": "541112", "level": 6, "limit": 6},

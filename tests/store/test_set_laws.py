@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -55,6 +56,11 @@ def points_of(store: GraphStore, set_id: str) -> dict[str, list[float]]:
     assert codes == sorted(codes)
     assert points.dtype == np.float64
     return dict(zip(codes, points.tolist(), strict=True))
+
+
+def moved(store: GraphStore) -> dict[str, float]:
+    rows = store.run("q_moved_most", vintage="2022", limit=len(CODES))
+    return {row["code"]: row["moved"] for row in rows}
 
 
 def given(rows: EmbeddingRows) -> dict[str, list[float]]:
@@ -143,6 +149,58 @@ def test_every_vintage_has_its_own_active_set(store: GraphStore) -> None:
     assert {n.embedding_set for n in store.nearest(request(point))} == {"2022b"}
 
 
+def test_a_code_says_how_far_the_active_set_moved_it(store: GraphStore) -> None:
+    store.load(NEW)
+    far, rows = sample_set(NEW, "far")
+    near, less = sample_set(without(NEW, "541512"), "near", seed=1)
+    still = dataclasses.replace(far, id="still")
+    store.publish(far, rows)
+    store.publish(near, less)
+    assert moved(store) == dict(zip(less.codes, less.moved.tolist(), strict=True))
+    store.activate_set("far")
+    assert moved(store) == dict(zip(rows.codes, rows.moved.tolist(), strict=True))
+    store.load(sample(split=True))
+    assert moved(store) == dict(zip(rows.codes, rows.moved.tolist(), strict=True))
+    store.publish(still, dataclasses.replace(rows, moved=np.zeros_like(rows.moved)))
+    assert moved(store) == {}
+
+
+BEFORE_MOVED = {
+    "ladybug": (
+        "ALTER TABLE Industry DROP moved",
+        "ALTER TABLE Embedding DROP moved",
+        "MATCH (m:Migration {name: '0002_moved'}) DELETE m",
+    ),
+    "neo4j": (
+        "MATCH (n) REMOVE n.moved",
+        "DROP INDEX industry_vintage_moved",
+        "MATCH (m:Migration {name: '0004_moved'}) DELETE m",
+    ),
+}
+
+
+def test_sets_published_before_codes_said_how_far_they_moved(
+    store: GraphStore, raw_write: Callable[[str], None]
+) -> None:
+    store.load(NEW)
+    info, rows = sample_set(NEW, "before")
+    store.publish(info, rows)
+    for statement in BEFORE_MOVED[store.dialect]:
+        raw_write(statement)
+    assert len(store.migrate()) == 1
+    assert store.migrate() == []
+    assert store.taxonomy() == NEW
+    assert points_of(store, "before") == given(rows)
+    assert moved(store) == {}
+    _, later = sample_set(NEW, "later", seed=1)
+    store.publish(dataclasses.replace(info, id="later"), later)
+    assert moved(store) == dict(zip(later.codes, later.moved.tolist(), strict=True))
+    store.activate_set("before")
+    assert moved(store) == {}
+    asked = request(rows.embedding[0], exact=True)
+    assert [n.code for n in store.nearest(asked)] == brute_force(rows, asked)
+
+
 def test_deleting_leaves_the_others(store: GraphStore) -> None:
     store.load(NEW)
     first, second = sample_set(NEW, "first"), sample_set(NEW, "second", seed=1)
@@ -173,6 +231,8 @@ def broken(what: str) -> Set:
         "nan": {"embedding": np.full_like(rows.embedding, np.nan)},
         "float32": {"embedding": rows.embedding.astype(np.float32)},
         "width": {"knn": rows.knn[:, :-1]},
+        "shape of moved": {"moved": rows.moved[:, None]},
+        "moved by nan": {"moved": np.full_like(rows.moved, np.nan)},
     }
     return info, dataclasses.replace(rows, **changes[what])  # type: ignore[arg-type]
 
@@ -185,6 +245,8 @@ def broken(what: str) -> Set:
         ("nan", DataError),
         ("float32", DataError),
         ("width", DataError),
+        ("shape of moved", DataError),
+        ("moved by nan", DataError),
     ],
 )
 def test_a_set_that_cannot_be_published_changes_nothing(
