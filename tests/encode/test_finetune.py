@@ -61,6 +61,36 @@ def test_micro_batches_and_recomputing_change_no_gradient(
         torch.testing.assert_close(gradient(other, tokens), expected, atol=1e-6, rtol=1e-4)
 
 
+def test_no_text_is_padded_to_more_than_twice_its_length(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = Tokens.of(backbone, ["dog", "growing soybeans", "dog " * 30, "soybeans " * 40])
+    tuned = TunedBackbone(backbone, "full", CONFIG)
+    read = []
+    forward = tuned.model.forward
+
+    def seen(*, attention_mask: Tensor, **options: Tensor) -> object:
+        read.append((len(attention_mask), float(attention_mask.double().mean(dim=1).min())))
+        return forward(attention_mask=attention_mask, **options)
+
+    monkeypatch.setattr(tuned.model, "forward", seen)
+    tuned(tokens, torch.zeros(len(tokens), dtype=torch.int64))
+    assert sum(rows for rows, _ in read) == len(tokens)
+    assert min(share for _, share in read) >= 0.5
+    assert len(read) < len(tokens)
+
+
+def test_half_precision_is_near_and_reads_in_full(backbone: Backbone) -> None:
+    tokens = Tokens.of(backbone, TEXTS)
+    exact = TunedBackbone(backbone, "full", CONFIG)
+    half = TunedBackbone(backbone, "full", dataclasses.replace(CONFIG, precision="bfloat16"))
+    expected, found = gradient(exact, tokens), gradient(half, tokens)
+    assert not torch.equal(found, expected)
+    assert torch.nn.functional.cosine_similarity(found, expected, dim=0) > 0.99
+    with torch.no_grad():
+        assert torch.equal(half(tokens, CHANNEL), exact(tokens, CHANNEL))
+
+
 def test_full_moves_all_weights_and_lora_only_the_adapters_that_were_read(
     backbone: Backbone,
 ) -> None:
