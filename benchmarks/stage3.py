@@ -22,6 +22,7 @@ from naics_graph.contrast.finetuning import train_space
 from naics_graph.contrast.space import CodeSpace
 from naics_graph.encode.backbone import BackboneConfig, load_backbone
 from naics_graph.encode.cache import CachedBackbone
+from naics_graph.encode.finetune import Tokens, TunedBackbone
 from naics_graph.encode.lexical import LexicalConfig
 from naics_graph.encode.reader import TextInputs
 from naics_graph.evaluate.hierarchy import tree_metrics
@@ -89,14 +90,20 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             run = Run.create(Path(folder) / "run", "")
             started = time.perf_counter()
-            space = train_space(config, data, run, seed, lambda: self.backbone).space
+            trained = train_space(config, data, run, seed, lambda: self.backbone)
             seconds = time.perf_counter() - started
             run.close()
-        return Trained(space, data, self.measure(space, data), seconds)
+        space, data = trained.space, trained.data
+        return Trained(space, data, self.measure(space, data, trained.tuned), seconds)
 
     @torch.no_grad()
-    def measure(self, space: CodeSpace, data: ContrastData) -> dict[str, float]:
-        """Retrieval of the validation texts of the codes trained on, and the tree figures."""
+    def measure(
+        self, space: CodeSpace, data: ContrastData, tuned: TunedBackbone | None = None
+    ) -> dict[str, float]:
+        """Retrieval of the validation texts of the codes trained on, and the tree figures.
+
+        tuned: what reads the texts, where the backbone has learned.
+        """
         tree = data.tree
         leaves = np.flatnonzero(tree.depth == 5)
         leaf = {tree.codes[position]: i for i, position in enumerate(leaves)}
@@ -104,9 +111,10 @@ class Bench:
         truth = np.array([leaf[entry.code] for entry in asked])
         texts = [entry.text for entry in asked]
         inputs = TextInputs.of(texts, self.encoder, data.vocabulary)
-        if space.reader.backbone is not None:
-            inputs = inputs.with_tokens(self.backbone, texts)
         channel = torch.full((len(asked),), QUERY_CHANNEL)
+        if tuned is not None:
+            tokens = Tokens.of(self.backbone, texts)
+            inputs = dataclasses.replace(inputs, vectors=tuned(tokens, channel).cpu())
         codes = space.codes(*data.channels(space.reader).full()).tangent
         queries = space.queries(inputs, channel).tangent
         distance = lorentz.tangent_pairwise_distance(queries, codes[leaves], space.curvature)

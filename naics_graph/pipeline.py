@@ -40,7 +40,7 @@ from naics_graph.encode.backbone import BackboneConfig, load_backbone
 from naics_graph.encode.cache import CachedBackbone
 from naics_graph.encode.channels import ChannelFeatures
 from naics_graph.encode.mixture import routing_metrics
-from naics_graph.encode.reader import TextInputs
+from naics_graph.encode.reader import TextInputs, TextReader
 from naics_graph.encode.weights import WEIGHTS_FILE
 from naics_graph.errors import UsageError
 from naics_graph.evaluate.gates import GateDecision, accept_refinement
@@ -280,11 +280,11 @@ class _Stages:
             self.config.seed,
             lambda: self.backbone,
             validate=self._validate,
+            freeze=self._freeze,
             world=self.world,
             progress=self.progress,
         )
-        self.space = trained.space
-        self._freeze()
+        self.space, self.tuned = trained.space, trained.tuned
         with torch.no_grad():
             routing = self._image(self.space, self.data.channels(self.space.reader))
         seconds = time.perf_counter() - started
@@ -300,16 +300,13 @@ class _Stages:
             StageReport("mixture", 0.0, True, mixture, "trained within stage 3"),
         )
 
-    def _freeze(self) -> None:
+    def _freeze(self, reader: TextReader) -> ContrastData:
         """Read all texts with the backbone that has learned, and go on as with a frozen one."""
-        reader = self.space.reader
-        self.tuned, channel = reader.backbone, torch.full((len(self.held_out),), QUERY_CHANNEL)
-        if self.tuned is None:
-            return
+        channel = torch.full((len(self.held_out),), QUERY_CHANNEL)
         self.data = self.data.frozen(reader)
         self.held_out = reader.frozen(self.held_out, channel)
         self._image_texts()
-        reader.backbone = None
+        return self.data
 
     def _image(self, space: CodeSpace, channels: ChannelFeatures) -> Tensor:
         """Images of codes and held-out texts after stages 2 and 3; returns the codes' routing."""

@@ -137,14 +137,27 @@ def for_finetuning(config: ContrastConfig) -> ContrastConfig:
     The curriculum is over by then.
     """
     tune = config.finetune
-    rate = tune.head_rate
-    lexical_rate = rate * config.lexical.learning_rate
     return dataclasses.replace(
-        config,
+        _at_a_share_of_the_rates(config, tune.head_rate),
         epochs=tune.epochs,
         batch_size=tune.batch_size,
-        learning_rate=rate * config.learning_rate,
-        residual_rate=rate * config.residual_rate,
+    )
+
+
+def for_settling(config: ContrastConfig) -> ContrastConfig:
+    """The configuration of the third part, in which the backbone no longer learns."""
+    tune = config.finetune
+    return dataclasses.replace(
+        _at_a_share_of_the_rates(config, tune.settle_rate), epochs=tune.settle_epochs
+    )
+
+
+def _at_a_share_of_the_rates(config: ContrastConfig, share: float) -> ContrastConfig:
+    lexical_rate = share * config.lexical.learning_rate
+    return dataclasses.replace(
+        config,
+        learning_rate=share * config.learning_rate,
+        residual_rate=share * config.residual_rate,
         lexical=dataclasses.replace(config.lexical, learning_rate=lexical_rate),
         curriculum=dataclasses.replace(config.curriculum, enabled=False),
     )

@@ -1,7 +1,8 @@
-"""Stage 3 whole: the epochs with a frozen backbone, then, if asked for, those in which it learns.
+"""Stage 3 whole: frozen epochs, and, if asked for, those in which the backbone learns, then a rest.
 
 The frozen epochs cost seconds each, for every text is encoded once; they leave the space where a
-few epochs of the backbone suffice.
+few epochs of the backbone suffice. While it learns the codes' texts are read once an epoch, so at
+the end all texts are read anew and everything else learns on what it then says.
 """
 
 from __future__ import annotations
@@ -11,28 +12,33 @@ from dataclasses import dataclass
 
 import torch
 
-from naics_graph.contrast.config import ContrastConfig, for_finetuning
+from naics_graph.contrast.config import ContrastConfig, for_finetuning, for_settling
 from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.space import CodeSpace
-from naics_graph.contrast.trainer import ContrastTrainer, Validate
+from naics_graph.contrast.trainer import FINETUNE, SETTLE, ContrastTrainer, Validate
 from naics_graph.distributed import World
 from naics_graph.encode.backbone import Backbone
 from naics_graph.encode.finetune import TunedBackbone
+from naics_graph.encode.reader import TextReader
 from naics_graph.runs import Run
 from naics_graph.store.contract import Progress
 
-STAGE = "finetune"
+Freeze = Callable[[TextReader], ContrastData]
+"""Reads the training data, and what else the caller measures with, as the backbone ended."""
 
 
 @dataclass(frozen=True)
 class Spaces:
     """What stage 3 ended with: the space, and the last measurement of it by name.
 
-    `space.reader.backbone` is the backbone that learned, or None.
+    tuned: the backbone that learned, or None; the space has let go of it. data: the training data
+    as that backbone reads it, where there is one.
     """
 
     space: CodeSpace
     measured: Mapping[str, float]
+    data: ContrastData
+    tuned: TunedBackbone | None = None
 
 
 def train_space(
@@ -43,18 +49,21 @@ def train_space(
     backbone: Callable[[], Backbone],
     *,
     validate: Validate | None = None,
+    freeze: Freeze | None = None,
     world: World | None = None,
     progress: Progress | None = None,
 ) -> Spaces:
     """Train stage 3, each part from its latest checkpoint if the run has one.
 
     Args:
-        config: of both parts.
+        config: of all parts.
         data: with tokens if the backbone is to learn (`ContrastData.with_tokens`).
         run: where checkpoints and metrics go; None in every process but the first.
         seed: of every draw.
         backbone: loads the one that is to learn, if one is.
         validate: as `ContrastTrainer` takes it.
+        freeze: called in the first process alone, once, when the backbone has learned; default
+            `data.frozen`. What `validate` measures afterwards has no backbone.
         world: the processes that share the steps.
         progress: called after every step.
     """
@@ -62,13 +71,22 @@ def train_space(
     trainer = ContrastTrainer(config, data, run, seed, validate, world)
     space = trainer.train(progress)
     mode = config.finetune.resolved(world.device)
-    if mode != "frozen":
-        # An average of the weights, where that is what the first part ended with, learns nothing.
+    if mode == "frozen":
+        return Spaces(space, trainer.measured, data)
+    # An average of the weights, where that is what a part ended with, learns nothing.
+    space.requires_grad_(True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        space.reader.backbone = TunedBackbone(backbone(), mode, config.finetune)
+    tuning = for_finetuning(config)
+    trainer = ContrastTrainer(tuning, data, run, seed, validate, world, space, FINETUNE)
+    space = trainer.train(progress)
+    tuned = space.reader.backbone
+    read = world.on_main(lambda: (freeze or data.frozen)(space.reader))
+    space.reader.backbone = None
+    if config.finetune.settle_epochs:
         space.requires_grad_(True)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            space.reader.backbone = TunedBackbone(backbone(), mode, config.finetune)
-        tuning = for_finetuning(config)
-        trainer = ContrastTrainer(tuning, data, run, seed, validate, world, space, STAGE)
+        settling = for_settling(config)
+        trainer = ContrastTrainer(settling, read, run, seed, validate, world, space, SETTLE)
         space = trainer.train(progress)
-    return Spaces(space, trainer.measured)
+    return Spaces(space, trainer.measured, read, tuned)

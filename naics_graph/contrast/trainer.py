@@ -30,7 +30,8 @@ from naics_graph.encode.channels import ChannelFeatures
 from naics_graph.runs import Checkpoint, Run, tensors_below
 from naics_graph.store.contract import Progress, show_detail
 
-STAGE = "contrast"
+STAGE, FINETUNE, SETTLE = "contrast", "finetune", "settle"
+_SHOWN = {STAGE: "contrastive learning", FINETUNE: "fine-tuning", SETTLE: "settling"}
 
 Validate = Callable[[CodeSpace], Mapping[str, float]]
 """Measures a space after an epoch, for the log."""
@@ -66,7 +67,7 @@ class ContrastTrainer:
         validate: measured every `validate_every` epochs and after the last, in the first process.
         world: the processes that share the steps.
         start: the space to go on from, default a fresh one.
-        stage: name in metrics and checkpoints.
+        stage: name in metrics and checkpoints: `contrast`, `finetune` or `settle`.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class ContrastTrainer:
     @property
     def what(self) -> str:
         """What the progress display says is done."""
-        return "contrastive learning" if self.stage == STAGE else "fine-tuning"
+        return _SHOWN[self.stage]
 
     @property
     def _result(self) -> CodeSpace:

@@ -35,11 +35,13 @@ class FineTuneConfig:
     mode: `frozen` (never), `lora` (one adapter per channel), `full` (every weight), `auto` (lora
     where there is a GPU, else frozen). epochs, batch_size: of this part, from the space the frozen
     epochs ended with. learning_rate: peak of the backbone's; head_rate: of everything else, as a
-    share of its rates in the frozen epochs. lora_rank: of an adapter, whose scale is twice the
-    rank. tokens: padded tokens that pass the backbone at a time. recompute: keep no activations of
-    them and compute them again on the way back: a third slower, memory of one such batch, the same
-    gradient. precision: of the backbone in training; `auto` is bfloat16 on a GPU and float32 on a
-    CPU, where bfloat16 takes half the time if the CPU computes in it and longer if not.
+    share of its rates in the frozen epochs. settle_epochs: afterwards, of everything else on the
+    texts as the backbone then reads them; settle_rate: the share for these. lora_rank: of an
+    adapter, whose scale is twice the rank. tokens: padded tokens that pass the backbone at a time.
+    recompute: keep no activations of them and compute them again on the way back: a third slower,
+    memory of one such batch, the same gradient. precision: of the backbone in training; `auto` is
+    bfloat16 on a GPU and float32 on a CPU, where bfloat16 takes half the time if the CPU computes
+    in it and longer if not.
     """
 
     mode: Mode = "auto"
@@ -47,6 +49,8 @@ class FineTuneConfig:
     batch_size: int = 256
     learning_rate: float = 1e-4
     head_rate: float = 0.2
+    settle_epochs: int = 4
+    settle_rate: float = 0.5
     lora_rank: int = 16
     tokens: int = 8192
     recompute: bool = False
@@ -54,8 +58,10 @@ class FineTuneConfig:
 
     def __post_init__(self) -> None:
         """Refuse values no training can use."""
-        require_above_zero(self, "learning_rate", "head_rate")
+        require_above_zero(self, "learning_rate", "head_rate", "settle_rate")
         require_at_least_one(self, "epochs", "batch_size", "lora_rank", "tokens")
+        if self.settle_epochs < 0:
+            raise ValueError(f"settle_epochs is {self.settle_epochs}, it must be 0 or more")
 
     def resolved(self, device: torch.device) -> Literal["frozen", "lora", "full"]:
         """The mode on a device."""

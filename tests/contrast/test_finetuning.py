@@ -12,10 +12,11 @@ from torch import Tensor
 
 from naics_graph.contrast.config import ContrastConfig
 from naics_graph.contrast.data import ContrastData
-from naics_graph.contrast.finetuning import STAGE, train_space
-from naics_graph.contrast.space import CodeSpace
+from naics_graph.contrast.finetuning import Spaces, train_space
+from naics_graph.contrast.trainer import FINETUNE, SETTLE
 from naics_graph.encode.backbone import Backbone, BackboneConfig, load_backbone
 from naics_graph.encode.finetune import FineTuneConfig
+from naics_graph.encode.reader import TextReader
 from naics_graph.runs import Run
 from naics_graph.store.contract import Progress
 from tests.encode.tiny import write_tiny_model
@@ -36,7 +37,9 @@ def data(backbone: Backbone) -> ContrastData:
 
 
 def config(mode: Literal["frozen", "lora", "full"], averaging: float = 0.0) -> ContrastConfig:
-    tune = FineTuneConfig(mode=mode, epochs=2, batch_size=40, lora_rank=2, learning_rate=1e-3)
+    tune = FineTuneConfig(
+        mode=mode, epochs=2, batch_size=40, lora_rank=2, learning_rate=1e-3, settle_epochs=1
+    )
     return dataclasses.replace(CONFIG, epochs=1, averaging=averaging, finetune=tune)
 
 
@@ -46,16 +49,18 @@ def trained(
     backbone: Backbone,
     settings: ContrastConfig,
     progress: Progress | None = None,
-) -> CodeSpace:
+) -> Spaces:
     run = Run(folder) if (folder / "config.yaml").exists() else Run.create(folder, "")
     try:
-        return train_space(settings, data, run, 0, lambda: backbone, progress=progress).space
+        return train_space(settings, data, run, 0, lambda: backbone, progress=progress)
     finally:
         run.close()
 
 
-def weights(space: CodeSpace) -> Tensor:
-    return torch.cat([p.detach().flatten().double() for p in space.parameters()])
+def weights(spaces: Spaces) -> Tensor:
+    assert spaces.tuned is not None
+    learned = [*spaces.space.parameters(), *spaces.tuned.parameters()]
+    return torch.cat([p.detach().flatten().double() for p in learned])
 
 
 @pytest.mark.parametrize("mode", ["lora", "full"])
@@ -68,13 +73,43 @@ def test_backbone_and_head_both_learn(
     averaging: float,
 ) -> None:
     frozen = trained(tmp_path / "frozen", data, backbone, config("frozen", averaging))
-    before = frozen.text_map.project.detach().clone()
+    assert frozen.tuned is None
+    assert frozen.data is data
     tuned = trained(tmp_path / "tuned", data, backbone, config(mode, averaging))
-    assert not torch.equal(tuned.text_map.project, before)
-    assert tuned.reader.backbone is not None
-    rows = torch.arange(8)
-    read = tuned.reader.frozen(data.query_inputs.rows(rows), data.query_channel[rows])
-    assert not torch.allclose(read.vectors, data.query_inputs.vectors[rows], atol=1e-4)
+    assert not torch.equal(tuned.space.text_map.project, frozen.space.text_map.project)
+    vectors, before = tuned.data.query_inputs.vectors, data.query_inputs.vectors
+    assert not torch.allclose(vectors, before, atol=1e-4)
+    assert tuned.tuned is not None
+    assert data.query_inputs.tokens is not None
+    with torch.no_grad():
+        again = tuned.tuned(data.query_inputs.tokens, data.query_channel)
+    assert torch.equal(again, vectors)
+
+
+def test_what_the_backbone_has_learned_is_read_once_and_settled_on(
+    tmp_path: Path, data: ContrastData, backbone: Backbone
+) -> None:
+    settings = config("full")
+    tune = dataclasses.replace(settings.finetune, settle_epochs=0)
+    unsettled = dataclasses.replace(settings, finetune=tune)
+    read = []
+
+    def freeze(reader: TextReader) -> ContrastData:
+        read.append(data.frozen(reader))
+        return read[-1]
+
+    run = Run.create(tmp_path / "run", "")
+    settled = train_space(settings, data, run, 0, lambda: backbone, freeze=freeze)
+    run.close()
+    assert len(read) == 1
+    assert settled.data is read[0]
+    assert settled.data.query_inputs.tokens is None
+    short = trained(tmp_path / "short", data, backbone, unsettled)
+    assert settled.tuned is not None
+    assert short.tuned is not None
+    for one, other in zip(settled.tuned.parameters(), short.tuned.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert not torch.equal(settled.space.residual, short.space.residual)
 
 
 def test_weights_depend_on_the_seed_alone(
@@ -94,14 +129,15 @@ def test_a_run_broken_while_it_fine_tunes_ends_bit_for_bit_where_an_unbroken_one
 
     steps = data.steps_per_epoch(40)
     whole = weights(trained(tmp_path / "whole", data, backbone, config("lora")))
-    for broken in (1, steps + 1):
+    for broken in (("fine-tuning", 1), ("fine-tuning", steps + 1), ("settling", 1)):
 
-        def stop(what: str, done: int, _total: int, at: int = broken) -> None:
-            if (what, done) == ("fine-tuning", at):
+        def stop(what: str, done: int, _total: int, at: tuple[str, int] = broken) -> None:
+            if (what, done) == at:
                 raise StopError
 
-        folder = tmp_path / f"broken{broken}"
+        folder = tmp_path / "broken-{}-{}".format(*broken)
         with pytest.raises(StopError):
             trained(folder, data, backbone, config("lora"), stop)
         assert torch.equal(weights(trained(folder, data, backbone, config("lora"))), whole)
-    assert (folder / "checkpoints" / STAGE).is_dir()
+    assert (folder / "checkpoints" / FINETUNE).is_dir()
+    assert (folder / "checkpoints" / SETTLE).is_dir()
