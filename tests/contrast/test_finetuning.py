@@ -6,20 +6,24 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from naics_graph.contrast.config import ContrastConfig
 from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.finetuning import Spaces, train_space
 from naics_graph.contrast.trainer import FINETUNE, SETTLE
+from naics_graph.distributed import World
 from naics_graph.encode.backbone import Backbone, BackboneConfig, load_backbone
 from naics_graph.encode.finetune import FineTuneConfig
 from naics_graph.encode.reader import TextReader
 from naics_graph.runs import Run
 from naics_graph.store.contract import Progress
 from tests.encode.tiny import write_tiny_model
+from tests.processes import run_processes
 
 from .test_training import CONFIG, small_taxonomy
 
@@ -141,3 +145,22 @@ def test_a_run_broken_while_it_fine_tunes_ends_bit_for_bit_where_an_unbroken_one
         assert torch.equal(weights(trained(folder, data, backbone, config("lora"))), whole)
     assert (folder / "checkpoints" / FINETUNE).is_dir()
     assert (folder / "checkpoints" / SETTLE).is_dir()
+
+
+def shared(world: World, folder: str) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """All weights, and the queries as the backbone that learned reads them, in one process."""
+    backbone = load_backbone(BackboneConfig(name=folder))
+    data = ContrastData.of(small_taxonomy(), backbone, CONFIG.lexical).with_tokens(backbone)
+    slow = dataclasses.replace(config("full"), learning_rate=1e-4, residual_rate=1e-4)
+    spaces = train_space(slow, data, None, 0, lambda: backbone, world=world)
+    return weights(spaces).numpy(), spaces.data.query_inputs.vectors.numpy()
+
+
+def test_processes_fine_tune_and_settle_as_one_does(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path)
+    learned, read = shared(World(), str(tmp_path))
+    (first, vectors), (second, its_vectors) = run_processes(shared, 2, str(tmp_path))
+    assert (first == second).all()
+    assert (vectors == its_vectors).all()
+    assert np.linalg.norm(first - learned) < 1e-4 * np.linalg.norm(learned)
+    assert np.abs(vectors - read).max() < 1e-5
