@@ -47,8 +47,8 @@ class FineTuneConfig:
     mode: Mode = "auto"
     epochs: int = 2
     batch_size: int = 256
-    learning_rate: float = 1e-4
-    head_rate: float = 0.2
+    learning_rate: float = 2e-4
+    head_rate: float = 0.5
     settle_epochs: int = 4
     settle_rate: float = 0.5
     lora_rank: int = 16
