@@ -65,6 +65,8 @@ def _print(name: str, runs: list[Trained]) -> None:
 
 
 def _held_out(bench: Bench, config: ContrastConfig, seeds: list[int]) -> None:
+    if config.finetune.mode in ("lora", "full"):
+        raise SystemExit("held-out codes are read by the frozen backbone: not offered")
     codes = held_out_codes(bench.taxonomy)
     data = bench.data(config.lexical, without_codes(bench.taxonomy, codes))
     found = []

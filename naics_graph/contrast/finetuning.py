@@ -1,4 +1,4 @@
-"""Stage 3 whole: frozen epochs, and, if asked for, those in which the backbone learns, then a rest.
+"""Stage 3 whole: frozen epochs; if asked for, some in which the backbone learns; then frozen ones.
 
 The frozen epochs cost seconds each, for every text is encoded once; they leave the space where a
 few epochs of the backbone suffice. While it learns the codes' texts are read once an epoch, so at
