@@ -18,7 +18,8 @@ WITH active, n, embedding_set, point,
      reduce(total = 0.0, i IN range(0, size(point) - 1) | total + $flipped[i] * point[i]) AS inner
 ORDER BY embedding_set <> active.id DESC, inner DESC, n.code
 LIMIT $limit
+OPTIONAL MATCH (stored:Embedding {key: active.id + '|' + n.key})
 OPTIONAL MATCH path = (:Sector)-[:HAS_CHILD*0..4]->(n)
 RETURN active.id AS active, embedding_set, n.code AS code, n.title AS title, n.level AS level,
-       point AS embedding, inner, [step IN nodes(path) | [step.code, step.title]] AS path
+       point AS embedding, stored.embedding = point AS whole, inner, [step IN nodes(path) | [step.code, step.title]] AS path
 ORDER BY inner DESC, code;

@@ -1,8 +1,9 @@
 """The nearest codes from a Neo4j server: by its vector index where that pays, else by a scan.
 
-Reads are read-committed, so an answer can overlap the commit that activates another set. Every row
-names its set, and index scores are compared with the stored vectors; an answer that is not wholly
-of the one active set is asked again.
+Reads are read-committed, so an answer can overlap the commit that activates another set, and even
+the properties of one node be of both. Every row names its set, its point is compared with the one
+the set holds, and index scores with the stored vectors; an answer that is not wholly of the one
+active set is asked again.
 """
 
 from __future__ import annotations
@@ -90,9 +91,9 @@ def _active(connection: Connection, vintage: str) -> bool:
 
 
 def _consistent(row: Row) -> bool:
-    """Whether a row is of the active set, and the index knew it by the vector it has now."""
+    """Whether a row and its point are the active set's, and the index knew it by its vector now."""
     fresh = "score" not in row or abs(row["score"] - row["now"]) <= SAME_SCORE
-    return bool(row["embedding_set"] == row["active"]) and fresh
+    return bool(row["embedding_set"] == row["active"] and row["whole"]) and fresh
 
 
 def _neighbour(row: Row, request: NearestRequest, location: str) -> Neighbour:
