@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
-from stage3 import Bench, Trained, arguments, machine, spread
+from stage3 import COMPARED_HEAD, Bench, arguments, print_compared, print_conditions
 
 from naics_graph.config import load_config
 from naics_graph.contrast.config import ContrastConfig
@@ -62,22 +61,12 @@ def main(arguments_given: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", choices=CHANGES, default=list(CHANGES))
     options = parser.parse_args(arguments_given)
     bench = Bench.of(options)
-    print("| change | MRR | top-1 | Pearson | edge MAP | seconds |\n|---|---|---|---|---|---|")
+    print(f"| change {COMPARED_HEAD}")
     for name in options.only:
         config = load_config(ContrastConfig, None, [*options.set, *CHANGES[name]])
-        _print(name, [bench.train(config, seed) for seed in options.seeds])
-    changed = " ".join(options.set) or "nothing"
-    print(f"\nTexts {options.texts}, seeds {options.seeds}, set: {changed}; {machine()}")
+        print_compared(name, [bench.train(config, seed) for seed in options.seeds])
+    print_conditions(options)
     return 0
-
-
-def _print(name: str, runs: list[Trained]) -> None:
-    columns = [
-        spread([run.metrics[metric] for run in runs])
-        for metric in ("mrr", "top1", "pearson", "edge_map")
-    ]
-    seconds = f"{np.median([run.seconds for run in runs]):.0f}"
-    print(f"| {name} | " + " | ".join([*columns, seconds]) + " |", flush=True)
 
 
 if __name__ == "__main__":

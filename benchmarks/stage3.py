@@ -7,9 +7,10 @@ import dataclasses
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 import torch
@@ -130,6 +131,23 @@ def spread(values: list[float], digits: int = 3) -> str:
     """Mean and, of several, standard deviation."""
     text = f"{np.mean(values):.{digits}f}"
     return text if len(values) == 1 else f"{text} ± {np.std(values, ddof=1):.{digits}f}"
+
+
+COMPARED: Final = ("mrr", "top1", "pearson", "edge_map")
+COMPARED_HEAD: Final = "| MRR | top-1 | Pearson | edge MAP | seconds |\n|---|---|---|---|---|---|"
+
+
+def print_compared(name: str, runs: Sequence[Trained]) -> None:
+    """One row below `COMPARED_HEAD`: figures of one setting over its seeds, median seconds."""
+    cells = [spread([run.metrics[metric] for run in runs]) for metric in COMPARED]
+    cells.append(f"{np.median([run.seconds for run in runs]):.0f}")
+    print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+def print_conditions(options: argparse.Namespace) -> None:
+    """The line below a table: what it was measured on and with."""
+    changed = " ".join(options.set) or "nothing"
+    print(f"\nTexts {options.texts}, seeds {options.seeds}, set: {changed}; {machine()}")
 
 
 def machine() -> str:

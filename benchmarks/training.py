@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from stage3 import Bench, Trained, arguments, machine, spread
+from stage3 import Bench, Trained, arguments, print_conditions, spread
 
 from naics_graph.config import load_config
 from naics_graph.contrast.config import ContrastConfig
@@ -50,8 +50,7 @@ def main(arguments_given: Sequence[str] | None = None) -> int:
             _held_out(bench, config, options.seeds)
         else:
             _print(name, [bench.train(config, seed) for seed in options.seeds])
-    changed = " ".join(options.set) or "nothing"
-    print(f"\nTexts {options.texts}, seeds {options.seeds}, set: {changed}; {machine()}")
+    print_conditions(options)
     return 0
 
 

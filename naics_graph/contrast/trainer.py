@@ -141,7 +141,8 @@ class ContrastTrainer:
         batches = self.data.epoch(
             self.config.batch_size, self.seed, epoch, self.config.lexical.dropout
         )
-        read = self.data.reread(self.space.reader)
+        # Before its first step a backbone reads what stands in the data already.
+        read = self.data.reread(self.space.reader) if epoch else self.data
         for i, batch in enumerate(batches):
             if i % self.config.refresh_every == 0:
                 channels = read.channels(self.space.reader)

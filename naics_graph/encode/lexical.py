@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
     from sklearn.feature_extraction.text import HashingVectorizer
 
-_FIRST_LENGTH: Final = 0.4
+FIRST_LENGTH: Final = 0.4
 """Length of an untrained text vector, about: well below the backbone's unit vector beside it."""
 
 
@@ -37,7 +37,7 @@ class LexicalConfig:
     learning_rate: peak of the table's.
     """
 
-    dim: int = 64
+    dim: int = 128
     log2_buckets: int = 17
     dropout: float = 0.5
     learning_rate: float = 1e-2
@@ -135,7 +135,7 @@ class LexicalEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.table = nn.Parameter(torch.empty(config.buckets, config.dim))
-        nn.init.normal_(self.table, std=_FIRST_LENGTH / math.sqrt(max(config.dim, 1)))
+        nn.init.normal_(self.table, std=FIRST_LENGTH / math.sqrt(max(config.dim, 1)))
 
     def forward(self, features: LexicalFeatures) -> Tensor:
         """(n, dim) vectors."""
