@@ -25,7 +25,10 @@ CHANGES: Final[dict[str, tuple[str, ...]]] = {
     "one expert": ("map.mixture.experts=1", "map.mixture.top_k=1"),
     "no load balance, no z-loss": (f"{WEIGHTS}load_balance=0", f"{WEIGHTS}router_z=0"),
     "no channel dropout": ("map.channel_dropout=0",),
-    "no residual of codes": ("residual_rate=1e-12",),
+    # Without residuals the map alone drives the codes outward, at the default weight until the
+    # radius guard stops the training: compared at a weight that holds both.
+    "radius x 10": (f"{WEIGHTS}radius=1",),
+    "radius x 10, no residual of codes": (f"{WEIGHTS}radius=1", "residual_rate=1e-12"),
     "no residual dropout": ("objective.residual_dropout=0",),
     "no ancestors' levels": (f"{WEIGHTS}ancestors=0",),
     "no code -> code": (f"{WEIGHTS}code_code=0",),
