@@ -22,7 +22,8 @@ from naics_graph.config import load_config
 from naics_graph.contrast.config import ContrastConfig
 from naics_graph.evaluate.held_out import held_out_codes, held_out_metrics, without_codes
 
-TUNED: Final = ("finetune.mode=full", "epochs=4", "batch_size=256")
+SHORT: Final = ("epochs=4", "batch_size=256")
+TUNED: Final = (*SHORT, "finetune.mode=full")
 ROWS: Final[dict[str, tuple[str, ...]]] = {
     "d = 64": (),
     "d = 64, four epochs": ("epochs=4",),
@@ -30,6 +31,7 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
     "held-out codes": (),
     "fine-tuned, d = 64": TUNED,
     "fine-tuned, d = 16": (*TUNED, "map.dim=16"),
+    "LoRA, d = 64": (*SHORT, "finetune.mode=lora"),
 }
 COLUMNS: Final = ("mrr", "top1", "hit10", "pearson", "parent_at_1", "edge_map", "distortion")
 

@@ -6,7 +6,9 @@ the image of its texts; it starts at zero and stays zero for a code never traine
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,9 @@ from naics_graph.encode.lexical import LexicalConfig
 from naics_graph.encode.reader import TextInputs, TextReader
 from naics_graph.encode.text_map import TextMap, TextMapConfig, TextMapOutput
 from naics_graph.geometry import lorentz
+
+TEMPERATURES: Final = (0.02, 2.0)
+"""Bounds of the softmax temperature, in units of distance."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,16 @@ class CodeSpace(nn.Module):
 
     @property
     def temperature(self) -> Tensor:
-        """() the softmax temperature in units of distance, held within [0.02, 2]."""
-        return self.log_temperature.exp().clamp(0.02, 2.0)
+        """() the softmax temperature in units of distance."""
+        return self.log_temperature.exp()
+
+    @torch.no_grad()
+    def bound_temperature(self) -> None:
+        """Bring the temperature back within TEMPERATURES after a step.
+
+        A bound in the forward pass would have no gradient beyond it: no way back.
+        """
+        self.log_temperature.clamp_(*map(math.log, TEMPERATURES))
 
     @property
     def scale(self) -> Tensor:

@@ -141,8 +141,7 @@ class ContrastTrainer:
         batches = self.data.epoch(
             self.config.batch_size, self.seed, epoch, self.config.lexical.dropout
         )
-        # Before its first step a backbone reads what stands in the data already.
-        read = self.data.reread(self.space.reader) if epoch else self.data
+        read = self.data.reread(self.space.reader)
         for i, batch in enumerate(batches):
             if i % self.config.refresh_every == 0:
                 channels = read.channels(self.space.reader)
@@ -189,6 +188,7 @@ class ContrastTrainer:
         norm = torch.nn.utils.clip_grad_norm_(self.space.parameters(), config.gradient_norm)
         require_finite(self.stage, step, {"gradient": norm})
         self.optimiser.step()
+        self.space.bound_temperature()
         if self.averaged is not None:
             self.averaged.update(self.space)
         self._log_memory(step)
