@@ -256,7 +256,8 @@ class _Stages:
         if self._mode() != "frozen":
             self.data = self.data.with_tokens(self.backbone)
             self.held_out = self.held_out.with_tokens(self.backbone, texts)
-        return StageReport("encode", time.perf_counter() - started, True, metrics)
+        seconds = time.perf_counter() - started
+        return StageReport("encode", seconds, True, metrics, _judged_by(self.taxonomy))
 
     def _require_judges(self) -> None:
         contrast = self.config.contrast
@@ -414,6 +415,14 @@ class _Stages:
         folder = self.opened.artifact / BACKBONE
         self.tuned.save(folder, self.backbone.tokenizer, CHANNELS[QUERY_CHANNEL])
         return file_sha256(folder / WEIGHTS_FILE)
+
+
+def _judged_by(taxonomy: Taxonomy) -> str:
+    """How many texts judge a training, and how many others are left out, as they repeat one."""
+    judges = sum(entry.evaluated for entry in taxonomy.entries)
+    left_out = ", ".join(f"{n} {source}" for source, n in taxonomy.left_out.items())
+    said = f"{judges:,} held-out texts to judge by"
+    return f"{said}; left out, (nearly) equal to an evaluated one: {left_out}" if left_out else said
 
 
 def _without(hidden: HiddenTexts | None, space: CodeSpace) -> Without | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -15,11 +15,11 @@ from naics_graph.taxonomy.model import (
     TaxonomyIndex,
     level_of,
 )
-from naics_graph.taxonomy.roles import normalise
+from naics_graph.taxonomy.nearness import normalise
 
 TextSource = Literal["index", "phrase", "title", "description", "example", "exclusion"]
 
-_ENTRY_SOURCE: Final[dict[EntrySource, TextSource]] = {
+ENTRY_SOURCE: Final[Mapping[EntrySource, TextSource]] = {
     EntrySource.CENSUS: "index",
     EntrySource.COMPANION: "phrase",
     EntrySource.COMPANION_DESCRIPTION: "description",
@@ -65,7 +65,7 @@ def labelled_texts(taxonomy: Taxonomy) -> tuple[LabelledText, ...]:
 def _entries(taxonomy: Taxonomy) -> Iterator[LabelledText]:
     for entry in taxonomy.entries:
         if not entry.evaluated:
-            source = _ENTRY_SOURCE[entry.source]
+            source = ENTRY_SOURCE[entry.source]
             channel: Channel = "description" if source == "description" else "examples"
             yield LabelledText(entry.text, entry.code, source, channel, entry.code, entry.key)
 

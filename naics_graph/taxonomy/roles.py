@@ -1,24 +1,23 @@
 """The frozen split of the index entries, applied to a taxonomy.
 
 Every entry gets the role the file gives it; a sealed one is dropped here and never leaves this
-module. Every *other* labelled text that (nearly) equals a validation or sealed entry leaves the
-channels, properties, exclusions and queries, and is counted by source. Index entries of the sheet
-keep the role the file gives them: whoever made it saw to it that they do not repeat each other.
+module. Every *other* labelled text that (nearly) equals a validation or sealed entry is dropped
+too (`repeats`). Index entries of the sheet keep the role the file gives them: whoever made it saw
+to it that they do not repeat each other.
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
 from naics_graph.errors import DataError
-from naics_graph.taxonomy.model import IndexEntry, Industry, Role, Taxonomy
+from naics_graph.taxonomy.model import IndexEntry, Role, Taxonomy
 from naics_graph.taxonomy.nearness import NEARLY, NearIndex, nearly_equal, normalise, trigrams
-from naics_graph.taxonomy.references import clause_of
+from naics_graph.taxonomy.repeats import without_repeats
 
 __all__ = ["NEARLY", "apply_roles", "nearly_equal", "normalise", "trigrams"]
 
@@ -46,7 +45,24 @@ def apply_roles(taxonomy: Taxonomy, entry_ids: Mapping[str, int], path: Path) ->
     evaluated = NearIndex(
         entry.text for entry in of_sheet if roles[entry.key] in (Role.VALIDATION, _SEALED)
     )
-    return _without(taxonomy, roles, evaluated, path)
+    for industry in taxonomy.industries:
+        if industry.title in evaluated:
+            raise DataError(
+                f"the title of {industry.code} (nearly) equals a validation or sealed entry",
+                where=str(path),
+                do="give such entries the role examples or training: a title cannot be left out",
+            )
+    split = dataclasses.replace(taxonomy, entries=tuple(_split(taxonomy.entries, roles)))
+    return without_repeats(split, evaluated, spared=roles)
+
+
+def _split(entries: Iterable[IndexEntry], roles: Mapping[str, str]) -> Iterator[IndexEntry]:
+    for entry in entries:
+        role = roles.get(entry.key)
+        if role is None:
+            yield entry
+        elif role != _SEALED:
+            yield dataclasses.replace(entry, role=Role(role))
 
 
 def _read(path: Path, codes: dict[int, str]) -> dict[int, str]:
@@ -105,65 +121,4 @@ def _refuse(path: Path, line: int, saw: str) -> NoReturn:
         saw,
         where=f"{path}, row {line}",
         do="use the roles made for this very edition of the workbooks, or load without --roles",
-    )
-
-
-def _without(
-    taxonomy: Taxonomy, roles: Mapping[str, str], evaluated: NearIndex, path: Path
-) -> Taxonomy:
-    """Give entries their role; leave out other texts that repeat evaluated ones, and count them."""
-    dropped: Counter[str] = Counter()
-    industries = tuple(_cleared(i, evaluated, dropped, path) for i in taxonomy.industries)
-    kept = {industry.code: frozenset(industry.excluded) for industry in industries}
-    return dataclasses.replace(
-        taxonomy,
-        industries=industries,
-        exclusions=tuple(e for e in taxonomy.exclusions if e.text in kept[e.source]),
-        entries=tuple(_entries(taxonomy.entries, roles, evaluated, dropped)),
-        left_out=dict(sorted(dropped.items())),
-    )
-
-
-def _entries(
-    entries: Iterable[IndexEntry],
-    roles: Mapping[str, str],
-    evaluated: NearIndex,
-    dropped: Counter[str],
-) -> Iterator[IndexEntry]:
-    for entry in entries:
-        role = roles.get(entry.key)
-        if role is None and entry.text in evaluated:
-            dropped["phrase"] += 1
-        elif role is None:
-            yield entry
-        elif role != _SEALED:
-            yield IndexEntry(entry.key, entry.text, entry.code, entry.source, Role(role))
-
-
-def _cleared(
-    industry: Industry, evaluated: NearIndex, dropped: Counter[str], path: Path
-) -> Industry:
-    if industry.title in evaluated:
-        raise DataError(
-            f"the title of {industry.code} (nearly) equals a validation or sealed entry",
-            where=str(path),
-            do="give such entries the role examples or training: a title cannot be left out",
-        )
-
-    def keep(source: str, texts: Sequence[str], repeats: Callable[[str], bool]) -> tuple[str, ...]:
-        kept = tuple(text for text in texts if not repeats(text))
-        if len(kept) < len(texts):
-            dropped[source] += len(texts) - len(kept)
-        return kept
-
-    described = (industry.description,) if industry.description else ()
-    return dataclasses.replace(
-        industry,
-        description="".join(keep("description", described, evaluated.__contains__)),
-        examples=keep("example", industry.examples, evaluated.__contains__),
-        excluded=keep(
-            "exclusion",
-            industry.excluded,
-            lambda sentence: sentence in evaluated or clause_of(sentence) in evaluated,
-        ),
     )
