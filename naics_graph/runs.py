@@ -3,6 +3,7 @@
     RUN/config.yaml, RUN/data.json      written before work starts
     RUN/metrics.jsonl, RUN/tensorboard  one record per epoch of a stage
     RUN/steps.jsonl                     one record per step, on GPUs
+    RUN/events.jsonl                    what happened between them: a switch of the curriculum
     RUN/checkpoints/STAGE/EPOCH.safetensors + EPOCH.json
     RUN/artifact                        written last
 
@@ -164,24 +165,31 @@ class Run:
         return self.folder / "steps.jsonl"
 
     @property
+    def events_file(self) -> Path:
+        """One JSON object per line: stage, epoch, step and what happened before that step."""
+        return self.folder / "events.jsonl"
+
+    @property
     def artifact(self) -> Path:
         """The final artifact's folder."""
         return self.folder / "artifact"
 
     def log(self, stage: str, epoch: int, step: int, values: Mapping[str, float]) -> None:
         """Append one record to metrics.jsonl and TensorBoard."""
-        self._append(self.metrics_file, stage, epoch, step, values)
+        self._log(self.metrics_file, stage, epoch, step, values)
 
     def log_step(self, stage: str, epoch: int, step: int, values: Mapping[str, float]) -> None:
         """Append one record to steps.jsonl and TensorBoard; `epoch` counts the running one."""
-        self._append(self.steps_file, stage, epoch, step, values)
+        self._log(self.steps_file, stage, epoch, step, values)
 
-    def _append(
+    def log_event(self, stage: str, epoch: int, step: int, event: str) -> None:
+        """Append one record to events.jsonl; `epoch` counts the one whose checkpoint holds it."""
+        _append(self.events_file, {"stage": stage, "epoch": epoch, "step": step, "event": event})
+
+    def _log(
         self, path: Path, stage: str, epoch: int, step: int, values: Mapping[str, float]
     ) -> None:
-        record = {"stage": stage, "epoch": epoch, "step": step, **values}
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        _append(path, {"stage": stage, "epoch": epoch, "step": step, **values})
         board = self._writer()
         for name, value in values.items():
             board.add_scalar(f"{stage}/{name}", value, step)
@@ -231,7 +239,7 @@ class Run:
             self._board = None
 
     def _forget_metrics_after(self, stage: str, epoch: int) -> None:
-        for path in (self.metrics_file, self.steps_file):
+        for path in (self.metrics_file, self.steps_file, self.events_file):
             if not path.exists():
                 continue
             lines = path.read_text(encoding="utf-8").splitlines()
@@ -246,6 +254,11 @@ class Run:
 
             self._board = SummaryWriter(str(self.folder / "tensorboard"))
         return self._board
+
+
+def _append(path: Path, record: Mapping[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
 
 
 def _is_later(line: str, stage: str, epoch: int) -> bool:

@@ -81,6 +81,15 @@ def test_metrics_logged_after_the_checkpoint_are_forgotten_on_resume(run: Run) -
     run.close()
 
 
+def test_events_have_a_file_of_their_own_and_are_forgotten_alike(run: Run) -> None:
+    for epoch, step in ((1, 3), (2, 8)):
+        run.log_event("contrast", epoch, step, f"at step {step}")
+    run.save_checkpoint("contrast", 1, {"w": torch.zeros(1)}, {})
+    run.latest_checkpoint("contrast")
+    records = [json.loads(line) for line in run.events_file.read_text().splitlines()]
+    assert records == [{"stage": "contrast", "epoch": 1, "step": 3, "event": "at step 3"}]
+
+
 def test_other_data_is_refused_on_resume(run: Run) -> None:
     run.write_data("2022", "abc")
     run.require_data("2022", "abc")

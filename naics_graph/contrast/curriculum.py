@@ -119,16 +119,15 @@ class Curriculum:
         phase: PhaseConfig = getattr(self.config, self.name)
         return phase
 
-    def before(self, step: int) -> bool:
-        """Enter the next phase if this one's share is used up by `step`; whether it did."""
+    def before(self, step: int) -> str | None:
+        """Enter the next phase if this one's share is used up by `step`; the switch, if any."""
         used = step - self.since
         if used < self.negatives.share * self.steps or self._is_last:
-            return False
-        self._enter(step, f"{used} steps are its share")
-        return True
+            return None
+        return self._enter(step, f"{used} steps are its share")
 
-    def after_epoch(self, step: int, first: int, loss: float) -> bool:
-        """Enter the next phase if this one stopped paying; whether it did.
+    def after_epoch(self, step: int, first: int, loss: float) -> str | None:
+        """Enter the next phase if this one stopped paying; the switch, if any.
 
         Args:
             step: the one that comes next.
@@ -136,26 +135,28 @@ class Curriculum:
             loss: mean query loss of that epoch.
         """
         if first < self.since:
-            return False
+            return None
         before, self.last_loss = self.last_loss, loss
-        if before is None or not self.config.patience or self._is_last:
-            return False
+        ends = self._is_last or step >= self.steps
+        if before is None or not self.config.patience or ends:
+            return None
         fall = (before - loss) / max(abs(before), 1e-12)
         self.stalled = self.stalled + 1 if fall < self.config.threshold else 0
         if self.stalled < self.config.patience:
-            return False
-        self._enter(step, f"the query loss fell by {fall:.1%}")
-        return True
+            return None
+        return self._enter(step, f"the query loss fell by {fall:.1%}")
 
     @property
     def _is_last(self) -> bool:
         return self.place + 1 == len(self.phases)
 
-    def _enter(self, step: int, reason: str) -> None:
+    def _enter(self, step: int, reason: str) -> str:
         left = self.name
         self.place += 1
         self.since, self.stalled, self.last_loss = step, 0, None
-        _log.info("curriculum: %s -> %s at step %d, %s", left, self.name, step, reason)
+        switch = f"curriculum: {left} -> {self.name} at step {step}, {reason}"
+        _log.info(switch)
+        return switch
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps; JSON."""

@@ -164,7 +164,8 @@ class ContrastTrainer:
         if self.curriculum is not None:
             values["phase"] = self.curriculum.phase
             fit = values.get("query_code", values["loss"])
-            self.curriculum.after_epoch((epoch + 1) * self.steps, epoch * self.steps, fit)
+            done = (epoch + 1) * self.steps
+            self._note(epoch, done, self.curriculum.after_epoch(done, epoch * self.steps, fit))
         if self.run is not None:
             self.run.log(self.stage, epoch + 1, (epoch + 1) * self.steps, values)
             self._save(self.run, epoch + 1)
@@ -206,12 +207,17 @@ class ContrastTrainer:
         self, step: int, epoch: int, channels: ChannelFeatures, *, new_epoch: bool
     ) -> None:
         """Follow the curriculum, and cluster the codes anew for the epoch or the phase."""
-        entered = self.curriculum is not None and self.curriculum.before(step)
-        if not (new_epoch or entered):
+        switch = None if self.curriculum is None else self.curriculum.before(step)
+        self._note(epoch, step, switch)
+        if not (new_epoch or switch):
             return
         if self.curriculum is not None:
             self.objective.negatives.config = self.curriculum.negatives
         self.objective.recluster(self.space, channels, epoch_seed(self.seed, epoch))
+
+    def _note(self, epoch: int, step: int, switch: str | None) -> None:
+        if self.run is not None and switch:
+            self.run.log_event(self.stage, epoch + 1, step, switch)
 
     def _routing(self, epoch: int) -> dict[str, float]:
         """What the router did with the epoch's queries; a collapse is warned of once."""

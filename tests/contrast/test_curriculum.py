@@ -60,14 +60,22 @@ def test_a_phase_that_stops_paying_ends_early(caplog: pytest.LogCaptureFixture) 
     losses = [5.0, 4.0, 3.9, 3.0, 2.95, 2.9]
     ended = [curriculum.after_epoch(10 * i + 10, 10 * i, loss) for i, loss in enumerate(losses)]
     with caplog.at_level(logging.INFO):
-        assert ended == [False] * 5 + [True]
+        assert list(map(bool, ended)) == [False] * 5 + [True]
     assert (curriculum.name, curriculum.since) == ("hard", 60)
 
 
 def test_the_switch_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        Curriculum(ON, steps=10).before(2)
-    assert "tree -> hard at step 2" in caplog.text
+        switch = Curriculum(ON, steps=10).before(2)
+    assert switch == "curriculum: tree -> hard at step 2, 2 steps are its share"
+    assert switch in caplog.text
+
+
+def test_no_phase_begins_behind_the_last_step() -> None:
+    curriculum = Curriculum(ON, steps=20)
+    assert not curriculum.after_epoch(10, 0, 1.0)
+    assert not curriculum.after_epoch(20, 10, 1.0)
+    assert curriculum.name == "tree"
 
 
 def test_only_whole_epochs_of_a_phase_are_compared() -> None:

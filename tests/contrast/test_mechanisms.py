@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -150,14 +151,27 @@ def trained(folder: Path, data: ContrastData, config: ContrastConfig) -> tuple[T
     return torch.cat([p.detach().flatten().double() for p in space.parameters()]), records
 
 
+def events(folder: Path) -> list[Any]:
+    return [json.loads(line) for line in Run(folder).events_file.read_text().splitlines()]
+
+
 def test_the_curriculum_goes_through_its_phases_and_says_so(
     tmp_path: Path, data: ContrastData, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
         with_it, records = trained(tmp_path / "on", data, PHASES)
     assert [record["phase"] for record in records] == [1, 2, 2, 3, 3, 3]
-    assert "tree -> hard" in caplog.text
-    assert "hard -> eliminate" in caplog.text
+    steps = data.steps_per_epoch(PHASES.batch_size)
+    share = math.ceil(0.25 * 6 * steps)
+    said = [
+        f"curriculum: tree -> hard at step {share}, {share} steps are its share",
+        f"curriculum: hard -> eliminate at step {2 * share}, {share} steps are its share",
+    ]
+    assert [line for line in said if line in caplog.text] == said
+    assert events(tmp_path / "on") == [
+        {"stage": "contrast", "epoch": at // steps + 1, "step": at, "event": line}
+        for at, line in zip((share, 2 * share), said, strict=True)
+    ]
     off = dataclasses.replace(PHASES, curriculum=CurriculumConfig())
     without, plain = trained(tmp_path / "off", data, off)
     assert "phase" not in plain[0]
@@ -170,6 +184,8 @@ def test_measured_progress_ends_a_phase(tmp_path: Path, data: ContrastData) -> N
     )
     _, records = trained(tmp_path / "run", data, dataclasses.replace(PHASES, curriculum=impatient))
     assert [record["phase"] for record in records] == [1, 1, 2, 2, 3, 3]
+    # A switch at the end of an epoch is in its checkpoint.
+    assert [event["epoch"] for event in events(tmp_path / "run")] == [2, 4]
 
 
 def test_a_resumed_curriculum_ends_bit_for_bit_where_an_unbroken_one_does(
@@ -196,6 +212,7 @@ def test_a_resumed_curriculum_ends_bit_for_bit_where_an_unbroken_one_does(
         for record in (*again, *records):
             record.pop("resident_mib", None)
         assert again == records
+        assert events(tmp_path / f"broken{broken}") == events(tmp_path / "whole")
 
 
 def test_the_router_is_logged_every_epoch_and_a_collapse_is_warned_of_once(
