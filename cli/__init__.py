@@ -9,6 +9,7 @@ turns it into a message and an exit code.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -21,7 +22,7 @@ import typer
 from naics_graph.errors import NaicsGraphError
 
 from . import evaluate, fetch, info, load, query, quickstart, search, sets, similar, train
-from .common import stderr_console
+from .common import logged, stderr_console
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -77,7 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     flags = Flags(arguments=tuple(sys.argv[1:] if arguments is None else arguments))
     try:
-        code = _run(list(flags.arguments), flags)
+        with logged(logging.WARNING):
+            code = _run(list(flags.arguments), flags)
         sys.stdout.flush()
     except NaicsGraphError as error:
         _say(str(error), error, flags)

@@ -7,6 +7,7 @@ when the stream is not a terminal.
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,19 +58,56 @@ def note(text: str, *, quiet: bool = False) -> None:
         stderr_console().print(text, markup=False, soft_wrap=True)
 
 
+class _ToConsole(logging.Handler):
+    """Prints records as notes, those from warnings up with their level before them."""
+
+    def __init__(self, console: Console | None) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from rich.text import Text
+
+        said = Text(self.format(record))
+        if record.levelno >= logging.WARNING:
+            said = Text.assemble((f"{record.levelname.lower()}: ", "bold yellow"), said)
+        (self._console or stderr_console()).print(said, soft_wrap=True)
+
+
+@contextmanager
+def logged(level: int, console: Console | None = None) -> Iterator[None]:
+    """Print what `naics_graph` logs from `level` up; the loggers of libraries are left alone.
+
+    Args:
+        level: of `logging`.
+        console: where bars are drawn, if any; another would write into them.
+    """
+    logger = logging.getLogger("naics_graph")
+    handlers, before = logger.handlers, logger.level
+    logger.handlers = [_ToConsole(console)]
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.handlers = handlers
+        logger.setLevel(before)
+
+
 @contextmanager
 def progress(*, quiet: bool = False) -> Iterator[Progress | None]:
     """A `Progress` that draws bars on stderr, one line per phase where that is no terminal.
 
-    Yields None when quiet, which every operation takes for "do not report".
+    What is logged meanwhile stands above the bars. Yields None when quiet, which every operation
+    takes for "do not report"; only warnings are shown then.
     """
     console = stderr_console()
-    if quiet:
-        yield None
-    elif console.is_terminal:
-        yield from _bars(console)
-    else:
-        yield _lines(console)
+    with logged(logging.WARNING if quiet else logging.INFO, console):
+        if quiet:
+            yield None
+        elif console.is_terminal:
+            yield from _bars(console)
+        else:
+            yield _lines(console)
 
 
 class _Bars:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 
 import pytest
@@ -83,6 +84,41 @@ def test_a_bar_shows_the_parts_of_a_loss_and_the_time_left(monkeypatch: pytest.M
         report("learning", 2, 4)
     assert "loss 1.23  radius 0.5" in screen.getvalue()
     assert "left" in screen.getvalue()
+
+
+def log(level: int, text: str) -> None:
+    logging.getLogger("naics_graph.contrast.curriculum").log(level, text)
+
+
+@pytest.mark.parametrize(("quiet", "said"), [(False, ["50% [x]"]), (True, [])])
+def test_what_is_logged_is_shown_and_quiet_leaves_the_warnings(
+    capsys: pytest.CaptureFixture[str], quiet: bool, said: list[str]
+) -> None:
+    root, before = logging.getLogger(), logging.getLogger("naics_graph").handlers
+    others = list(root.handlers), root.level
+    with common.progress(quiet=quiet):
+        log(logging.DEBUG, "detail")
+        log(logging.INFO, "50% [x]")
+        log(logging.WARNING, "collapsed")
+        logging.getLogger("torch").warning("theirs")
+        assert (root.handlers, root.level) == others
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [*said, "warning: collapsed"]
+    assert logging.getLogger("naics_graph").handlers is before
+
+
+def test_what_is_logged_stands_above_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(
+        common, "stderr_console", lambda: Console(file=screen, force_terminal=True, width=80)
+    )
+    with common.progress() as report:
+        assert report is not None
+        report("learning", 1, 4)
+        log(logging.INFO, "a switch")
+    # The bar is wiped, and drawn again in the line below.
+    assert "\r\x1b[2Ka switch\nlearning " in screen.getvalue()
 
 
 def test_a_progress_without_a_place_for_figures_is_spared_them() -> None:

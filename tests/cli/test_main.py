@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -94,6 +95,30 @@ def test_debug_shows_the_traceback(
     assert "Traceback" in outcome.err
     assert "raise error" in outcome.err
     assert "repeat it" not in outcome.err
+
+
+def test_a_warning_is_shown_as_ours(run: Run) -> None:
+    def warn() -> None:
+        logging.getLogger("naics_graph.encode.cache").warning("vectors are not kept")
+
+    before = len(app.registered_commands)
+    app.command("warn")(warn)
+    try:
+        assert run("warn").err == "warning: vectors are not kept\n"
+    finally:
+        del app.registered_commands[before:]
+
+
+def test_importing_configures_no_logging() -> None:
+    script = (
+        "import logging, naics_graph, naics_graph.cli, naics_graph.pipeline\n"
+        "ours = logging.getLogger('naics_graph')\n"
+        "print(ours.handlers, ours.level, logging.root.handlers)"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert process.stdout == "[] 0 []\n"
 
 
 def test_interrupt_is_quiet(run: Run, failing: Raise) -> None:
