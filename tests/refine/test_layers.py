@@ -119,6 +119,67 @@ def test_results_are_on_the_sheet(c: float) -> None:
         assert float(lorentz.sheet_error(moved, c).max()) < 1e-12
 
 
+def farthest(
+    layer: LorentzConv, points: Mapping[str, Tensor], edges: Mapping[Relation, Tensor]
+) -> dict[str, Tensor]:
+    """(n_t,) the greatest radius among a node, its own message and those it hears, by node type."""
+    c = layer.curvature
+    most = {
+        t: torch.maximum(lorentz.radius(own, c), lorentz.radius(layer.message("self", own), c))
+        for t, own in points.items()
+    }
+    for (source, name, target), (speaker, listener) in edges.items():
+        heard = lorentz.radius(layer.message(name, points[source]), c)[speaker]
+        most[target] = most[target].scatter_reduce(0, listener, heard, "amax")
+    return most
+
+
+@pytest.mark.parametrize("weighting", ["attention", "degree"])
+@pytest.mark.parametrize("c", CURVATURES)
+@torch.no_grad()
+def test_no_node_goes_farther_out_than_what_it_averages(c: float, weighting: Weighting) -> None:
+    layer, points = open_layer(c, weighting=weighting), graph_points(GRAPH, DIM, c)
+    for gate in (0.5, 50.0):
+        layer.gate.fill_(gate)
+        most = farthest(layer, points, EDGES)
+        for node_type, moved in layer(points, EDGES, DEPTH).items():
+            assert (lorentz.radius(moved, c) <= most[node_type] + 1e-9).all()
+    alone = random_points(9, DIM, c, radius=6.0, seed=3)
+    reach = farthest(layer, {INDUSTRY: alone}, {})[INDUSTRY]
+    assert (lorentz.radius(layer.isolated(alone), c) <= reach + 1e-9).all()
+
+
+@pytest.mark.parametrize("radius", [0.1, 1.0, 3.0, 6.0])
+@pytest.mark.parametrize("c", CURVATURES)
+@torch.no_grad()
+def test_nodes_at_one_point_stay_there_at_any_radius(c: float, radius: float) -> None:
+    """With maps that are the identity: nothing normalises a radius."""
+    layer = LorentzConv(DIM, RELATIONS, c, weighting="attention", noise=0.0)
+    layer.gate.uniform_(0.3, 0.9)
+    layer.sharpness.fill_(1.0)
+    direction = torch.nn.functional.normalize(
+        torch.arange(1.0, DIM + 1, dtype=torch.float64), dim=0
+    )
+    point = lorentz.expmap0(radius * direction, c)
+    points = {t: point.expand(len(d), DIM + 1) for t, d in DEPTH.items()}
+    for moved in layer(points, EDGES, DEPTH).values():
+        assert float(lorentz.distance(moved, point, c).max()) < 1e-6
+        torch.testing.assert_close(lorentz.radius(moved, c), moved.new_full((len(moved),), radius))
+
+
+@pytest.mark.parametrize("weighting", ["attention", "degree"])
+@pytest.mark.parametrize("c", CURVATURES)
+@torch.no_grad()
+def test_radii_follow_those_that_come_in(c: float, weighting: Weighting) -> None:
+    layer, near = open_layer(c, weighting=weighting), graph_points(GRAPH, DIM, c)
+    far = {t: lorentz.expmap0(2.0 * lorentz.logmap0(p, c), c) for t, p in near.items()}
+    for node_type, moved in layer(near, EDGES, DEPTH).items():
+        radius = lorentz.radius(moved, c)
+        assert float(radius.max()) > 2.0 * float(radius.min())
+        farther = lorentz.radius(layer(far, EDGES, DEPTH)[node_type], c)
+        assert float(farther.mean()) > 1.2 * float(radius.mean())
+
+
 @pytest.mark.parametrize("c", CURVATURES)
 @torch.no_grad()
 def test_the_order_of_nodes_and_edges_does_not_matter(c: float) -> None:
