@@ -16,7 +16,7 @@ class RefineConfig:
 
     fan_out: neighbours per relation and hop, one number per layer, -1 for all. sampler: where
     neighbours are drawn, the same ones either way: `cached` in memory, `database` in Cypher, many
-    times slower and for graphs whose edges do not fit in memory. batch_size: queries of a step, of
+    times slower; training exports the whole graph in either case. batch_size: queries of a step, of
     all processes together. learning_rate: peak of one cycle, Adam; gate_rate: the same for gates,
     sharpness and temperature. blend: share of another query mixed into every query, in tangent
     space: stage 3 has learned these texts by heart and finds nearly all of them, blended ones are

@@ -1,6 +1,7 @@
 """The graph where it lies: PyTorch Geometric's backends over a database, and a sampler in Cypher.
 
-For graphs whose edges do not fit in memory: only the nodes' keys and places are kept. Every batch
+Of the graph only the nodes' keys and places are kept, so used by itself this is for graphs whose
+edges do not fit in memory; `train` exports the whole graph whichever sampler draws. Every batch
 costs one query per relation and hop. Nothing here holds a password: a copy in another process
 connects with the credentials of its own environment.
 """
@@ -15,9 +16,11 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from naics_graph.refine.draw import SHIFT, Ints, Polynomial, ranks
+from naics_graph.refine.entry_points import Encode, EntryPoints
 from naics_graph.refine.graph import (
     ENTRY,
     FORWARD,
@@ -32,7 +35,7 @@ from naics_graph.refine.sampler import Drawn, Hidden, LeaveOneOut, NeighbourSamp
 from naics_graph.store import contract
 from naics_graph.store.contract import GraphNodes, Relation, Row
 from naics_graph.store.sets import embedding_key, no_such_set
-from naics_graph.taxonomy.model import key_of
+from naics_graph.taxonomy.model import key_of, level_of
 
 ALL: Final = 2**31 - 1
 """More neighbours than any node has."""
@@ -134,23 +137,37 @@ class DatabaseGraph(GraphStore):  # type: ignore[misc]
 
 
 class DatabaseFeatures(FeatureStore):  # type: ignore[misc]
-    """Points `x` (n, d+1) of the codes in a stored embedding set, read in batches by key.
+    """Features of a loaded vintage for PyG's loaders, read or made when they are asked for.
+
+    Of codes `x` (n, d+1), their points in a stored embedding set, and `depth` (n,), 1-5. Of entries
+    `x` (m, d+1), made of their texts: the database holds no points of entries, and without
+    `entries` they have no `x`.
 
     Args:
-        graph: where the codes and the database come from.
+        graph: where the nodes and the database come from.
         set_id: the set.
+        entries: (k, d+1) points of k texts in the space of the set, as `Artifact.encode` of the
+            model it was published with. The last 65,536 points are kept.
 
     Raises:
         DatabaseError: there is no such set.
     """
 
-    def __init__(self, graph: DatabaseGraph, set_id: str) -> None:
+    def __init__(self, graph: DatabaseGraph, set_id: str, *, entries: Encode | None = None) -> None:
         super().__init__()
         self._graph, self._id = graph, set_id
         found = [s for s in graph.store.embedding_sets() if s.id == set_id]
         if not found:
             raise no_such_set(set_id, graph.store.location)
-        self._size = (len(graph.nodes.codes), found[0].dims + 1)
+        codes, width = len(graph.nodes.codes), found[0].dims + 1
+        self._size: dict[tuple[str, str], tuple[int, ...]] = {
+            (INDUSTRY, "x"): (codes, width),
+            (INDUSTRY, "depth"): (codes,),
+        }
+        self._entries: EntryPoints | None = None
+        if entries is not None:
+            self._size[ENTRY, "x"] = (len(graph.nodes.entries), width)
+            self._entries = EntryPoints(graph, entries, width)
 
     def _put_tensor(self, tensor: Tensor, attr: TensorAttr) -> bool:
         raise NotImplementedError("points of the database change by `publish` alone")
@@ -159,31 +176,34 @@ class DatabaseFeatures(FeatureStore):  # type: ignore[misc]
         raise NotImplementedError("points of the database change by `publish` alone")
 
     def _get_tensor(self, attr: TensorAttr) -> Tensor:
-        if not self._has(attr):
-            raise KeyError(f"{attr} is not in the database, which has 'x' of {INDUSTRY!r}")
-        codes = self._graph.nodes.codes
-        rows = torch.arange(len(codes))
+        size = self._get_tensor_size(attr)
+        if size is None:
+            known = ", ".join(f"{name!r} of {group!r}" for group, name in self._size)
+            raise KeyError(f"{attr} is not in the database, which has {known}")
+        rows = torch.arange(size[0])
         if attr.index is not None:
             rows = rows[attr.index]
         wanted, where = torch.unique(rows, return_inverse=True)
-        keys = [
-            embedding_key(self._id, self._graph.nodes.vintage, codes[i]) for i in wanted.tolist()
-        ]
+        return torch.from_numpy(self._rows(attr, wanted.tolist()))[where]
+
+    def _rows(self, attr: TensorAttr, numbers: list[int]) -> NDArray[Any]:
+        if attr.group_name == ENTRY and self._entries is not None:
+            return self._entries(numbers)
+        codes = [self._graph.nodes.codes[i] for i in numbers]
+        if attr.attr_name == "depth":
+            return np.array([level_of(code) - 1 for code in codes], dtype=np.int64)
+        keys = [embedding_key(self._id, self._graph.nodes.vintage, code) for code in codes]
         found = self._graph.store.run("sample_points", keys=keys)
         points = {row["key"]: row["embedding"] for row in found}
         values = np.array([points[key] for key in keys], dtype=np.float64)
-        return torch.from_numpy(values.reshape(-1, self._size[1]))[where]
+        return values.reshape(-1, self._size[INDUSTRY, "x"][1])
 
     def _get_tensor_size(self, attr: TensorAttr) -> tuple[int, ...] | None:
-        return self._size if self._has(attr) else None
-
-    @staticmethod
-    def _has(attr: TensorAttr) -> bool:
-        return (attr.group_name, attr.attr_name) == (INDUSTRY, "x")
+        return self._size.get((attr.group_name, attr.attr_name))
 
     def get_all_tensor_attrs(self) -> list[TensorAttr]:
-        """The points of codes."""
-        return [self._tensor_attr_cls(INDUSTRY, "x")]
+        """Points and depth of codes, and points of entries if texts can be encoded."""
+        return [self._tensor_attr_cls(group, name) for group, name in self._size]
 
 
 class DatabaseSampler(NeighbourSampler):

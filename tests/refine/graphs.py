@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -19,6 +20,8 @@ from naics_graph.refine.graph import (
     INDUSTRY,
     relations,
 )
+from naics_graph.refine.network import RELATIONS, HGCNConfig, RefineNetwork
+from naics_graph.refine.pyg import FeatureStore, TensorAttr
 from naics_graph.store.contract import GraphExport, Relation
 from naics_graph.taxonomy.model import Exclusion, IndexEntry, Industry, Role, Taxonomy
 from naics_graph.taxonomy.tree import Tree
@@ -123,6 +126,47 @@ def graph_points(
         INDUSTRY: random_points(len(graph.codes), dim, curvature, seed=seed),
         ENTRY: random_points(len(graph.entries), dim, curvature, seed=seed + 1),
     }
+
+
+def network(c: float, layers: int, *, dim: int = 4, opened: bool = True) -> RefineNetwork:
+    """Listens to every relation; `opened`: with gates and sharpness above 0."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = RefineNetwork(HGCNConfig(layers=layers, relations=RELATIONS), dim, c).eval()
+        if opened:
+            with torch.no_grad():
+                for name, parameter in made.named_parameters():
+                    if name.endswith(("gate", "sharpness")):
+                        parameter.uniform_(0.3, 0.9)
+    return made
+
+
+def check_reading(features: FeatureStore, group: str, name: str, wanted: Tensor) -> None:
+    """What PyG's own suite asks of a feature store that is read: indices, slices, views."""
+    rows = torch.tensor([2, 0, 1])
+    attr = TensorAttr(group, name, rows)
+    assert features.get_tensor_size(group_name=group, attr_name=name) == wanted.shape
+    assert torch.equal(features.get_tensor(attr), wanted[rows])
+    for index in (torch.tensor([2, 0, 2]), torch.tensor([], dtype=torch.int64), slice(1, 3)):
+        assert torch.equal(features.get_tensor(group, name, index), wanted[index])
+    for found in (
+        features[group, name, :],
+        features[group, name, None],
+        features[group][name][:],
+        getattr(features[group], name)[:],
+        getattr(getattr(features.view(), group), name)[:],
+    ):
+        assert found.dtype == wanted.dtype
+        assert torch.equal(found, wanted)
+    assert features[group] == features.view(TensorAttr(group_name=group))
+    assert features.view(group_name=group, attr_name=name) == getattr(features[group], name)
+    with pytest.raises(AttributeError):
+        _ = getattr(features.view(group_name=group, index=None), name).y
+    several = features.multi_get_tensor([attr, TensorAttr(group, name, rows[:1])])
+    assert [len(t) for t in several] == [3, 1]
+    assert (group, name) in {(a.group_name, a.attr_name) for a in features.get_all_tensor_attrs()}
+    with pytest.raises(KeyError):
+        features.get_tensor(group, "unknown", None)
 
 
 def sampled(

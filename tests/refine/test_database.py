@@ -5,17 +5,21 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from naics_graph.errors import DatabaseError
+from naics_graph.geometry import lorentz
 from naics_graph.refine.database import DatabaseFeatures, DatabaseGraph, DatabaseSampler
 from naics_graph.refine.draw import polynomial
+from naics_graph.refine.entry_points import Encode
 from naics_graph.refine.graph import (
     CLASSIFIED_AS,
     ENTRY,
@@ -32,8 +36,8 @@ from naics_graph.refine.pyg import HeteroData, HeteroSamplerOutput, NodeLoader, 
 from naics_graph.refine.sampler import LeaveOneOut, NeighbourSampler, SubgraphSampler
 from naics_graph.store.contract import GraphExport, GraphStore
 from naics_graph.store.open import open_store
-from tests.refine.graphs import Edge, sampled, wide_taxonomy
-from tests.store.sample import retitled, sample_set
+from tests.refine.graphs import Edge, check_reading, network, sampled, wide_taxonomy
+from tests.store.sample import retitled, sample, sample_set
 
 TAXONOMY = wide_taxonomy()
 
@@ -218,66 +222,164 @@ def test_a_database_that_changed_is_noticed_by_the_next_batch(loaded: Loaded) ->
         database.get_edge_index(database.get_all_edge_attrs()[0])
 
 
-def test_points_are_read_from_the_active_set(loaded: Loaded) -> None:
-    info, rows = sample_set(TAXONOMY, "points", dims=5)
-    loaded.store.publish(info, rows)
-    database = DatabaseGraph(*loaded)
-    features = DatabaseFeatures(database, "points")
+def phrase_points(texts: Sequence[str]) -> NDArray[np.float64]:
+    """(k, 6) points as `Artifact.encode` gives them, each of its own text to the last bit."""
+    points = []
+    for text in texts:
+        tangent = np.random.default_rng(zlib.crc32(text.encode())).normal(size=5)
+        points.append(lorentz.expmap0(torch.from_numpy(tangent), 1.0).numpy())
+    return np.array(points)
+
+
+def features_of(loaded: Loaded, *, entries: Encode | None = phrase_points) -> DatabaseFeatures:
+    """Features of the set "points", which is published here."""
+    loaded.store.publish(*sample_set(TAXONOMY, "points", dims=5))
+    return DatabaseFeatures(DatabaseGraph(*loaded), "points", entries=entries)
+
+
+def known_points(loaded: Loaded) -> dict[str, torch.Tensor]:
+    """Past the features: the points of the set, and those of the texts that were loaded."""
     codes, points = loaded.store.read_set("points")
     assert tuple(codes) == loaded.graph.codes
-    expected = torch.from_numpy(points)
-    assert torch.equal(features[INDUSTRY, "x", None], expected)
-    assert torch.equal(features[INDUSTRY, "x", 3:7], expected[3:7])
-    index = torch.tensor([9, 2, 9, 0])
-    assert torch.equal(features[INDUSTRY, "x", index], expected[index])
-    assert features.get_tensor_size(group_name=INDUSTRY, attr_name="x") == (92, 6)
-    assert features.get_tensor_size(group_name=ENTRY, attr_name="x", index=None) is None
+    texts = {entry.key: entry.text for entry in TAXONOMY.entries}
+    entries = phrase_points([texts[key] for key in loaded.graph.entries])
+    return {INDUSTRY: torch.from_numpy(points), ENTRY: torch.from_numpy(entries)}
+
+
+def test_the_features_in_the_database_pass_the_checks_of_pyg(loaded: Loaded) -> None:
+    features = features_of(loaded)
+    known = known_points(loaded)
+    check_reading(features, INDUSTRY, "x", known[INDUSTRY])
+    check_reading(
+        features, INDUSTRY, "depth", torch.tensor([len(c) - 1 for c in loaded.graph.codes])
+    )
+    check_reading(features, ENTRY, "x", known[ENTRY])
     with pytest.raises(NotImplementedError, match="by `publish` alone"):
-        features.put_tensor(expected, INDUSTRY, "x", None)
+        features.put_tensor(known[INDUSTRY], INDUSTRY, "x", None)
     with pytest.raises(NotImplementedError, match="by `publish` alone"):
         features.remove_tensor(INDUSTRY, "x", None)
-    with pytest.raises(KeyError, match="not in the database"):
-        features.get_tensor(ENTRY, "x", None)
-    sampler = DatabaseSampler(database, [2, 2], seed=0)
-    batch = NodeLoader((features, database), sampler, input_nodes=INDUSTRY)(torch.tensor([5, 8]))
-    assert torch.equal(batch[INDUSTRY].x, expected[batch[INDUSTRY].n_id])
     with pytest.raises(DatabaseError, match="there is no embedding set"):
-        DatabaseFeatures(database, "other")
+        DatabaseFeatures(DatabaseGraph(*loaded), "other")
+
+
+def test_a_sector_that_is_a_range_has_the_depth_of_a_sector(tmp_path: Path) -> None:
+    taxonomy = sample()
+    with open_store(str(tmp_path / "graph.lbug")) as store:
+        store.load(taxonomy)
+        store.publish(*sample_set(taxonomy, "points"))
+        graph = DatabaseGraph(store, store.graph_nodes("2022"))
+        depth = DatabaseFeatures(graph, "points")[INDUSTRY, "depth", :]
+    assert dict(zip(graph.nodes.codes, depth.tolist(), strict=True)) == {
+        industry.code: industry.depth for industry in taxonomy.industries
+    }
+
+
+def test_entries_have_points_where_texts_can_be_encoded(loaded: Loaded) -> None:
+    features = features_of(loaded, entries=None)
+    assert features.get_tensor_size(group_name=ENTRY, attr_name="x", index=None) is None
+    with pytest.raises(KeyError, match="not in the database, which has 'x' of 'industry', 'depth'"):
+        features.get_tensor(ENTRY, "x", None)
+    graph = DatabaseGraph(*loaded)
+    batch = NodeLoader(
+        (features, graph), DatabaseSampler(graph, [2, 2], seed=0), input_nodes=INDUSTRY
+    )(torch.tensor([5, 8]))
+    assert "x" in batch[INDUSTRY]
+    assert len(batch[ENTRY].n_id)
+    assert "x" not in batch[ENTRY]
+
+
+def test_texts_are_encoded_once_while_their_points_are_kept(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def encode(texts: Sequence[str]) -> NDArray[np.float64]:
+        asked.append(len(texts))
+        return phrase_points(texts)
+
+    features, wanted = features_of(loaded, entries=encode), known_points(loaded)[ENTRY]
+    monkeypatch.setattr("naics_graph.refine.entry_points.CACHED", 4)
+    for numbers, misses in (
+        ([0, 1, 2, 1], [3]),
+        ([2, 0], []),
+        ([7, 8], [2]),  # 1 is the one that was not asked for since, and leaves
+        ([0, 2, 7, 8], []),
+        ([1], [1]),
+        ([0, 1, 2, 3, 4, 5], [4]),
+        ([], []),
+    ):
+        asked.clear()
+        index = torch.tensor(numbers, dtype=torch.int64)
+        assert torch.equal(features[ENTRY, "x", index], wanted[index])
+        assert asked == misses
+
+
+def test_what_is_encoded_belongs_to_the_set_and_to_the_graph(loaded: Loaded) -> None:
+    other = features_of(loaded, entries=lambda texts: phrase_points(texts)[:, :-1])
+    with pytest.raises(ValueError, match=r"gave \(2, 5\) for 2 texts.*needs \(2, 6\)"):
+        other.get_tensor(ENTRY, "x", torch.tensor([0, 3]))
+    features = DatabaseFeatures(DatabaseGraph(*loaded), "points", entries=phrase_points)
+    loaded.store.load(dataclasses.replace(TAXONOMY, entries=TAXONOMY.entries[:50]))
+    with pytest.raises(DatabaseError, match="changed since it was exported"):
+        features.get_tensor(ENTRY, "x", None)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@torch.no_grad()
+def test_batches_of_the_database_refine_as_the_whole_graph_does(
+    loaded: Loaded, layers: int
+) -> None:
+    features, known = features_of(loaded), known_points(loaded)
+    made = network(1.0, layers, dim=5)
+    whole = made.refine_codes(loaded.graph, known[INDUSTRY], known[ENTRY])
+    graph = DatabaseGraph(loaded.store, loaded.store.graph_nodes("2022"))
+    sampler = DatabaseSampler(graph, [-1] * layers, seed=0)
+    parts = []
+    for batch in NodeLoader((features, graph), sampler, input_nodes=INDUSTRY, batch_size=30):
+        moved = made(batch.x_dict, batch.edge_index_dict, batch[INDUSTRY].depth)
+        parts.append(moved[: batch[INDUSTRY].batch_size])
+    assert len(parts) == 4
+    torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-9, atol=1e-9)
+    assert float(lorentz.distance(whole, known[INDUSTRY], 1.0).min()) > 1e-3
 
 
 def test_copies_in_other_processes_draw_the_same_and_carry_no_password(
     loaded: Loaded, request: pytest.FixtureRequest
 ) -> None:
-    """One worker forked, and one pickle opened here, against this process's own."""
-    exported, database = ExportedGraph(loaded.graph), DatabaseGraph(*loaded)
-    features = PointFeatures({INDUSTRY: torch.arange(92.0)[:, None]})
-    for graph, sampler in (
-        (exported, SubgraphSampler(exported, [2, 2], seed=5)),
-        (database, DatabaseSampler(database, [2, 2], seed=5)),
+    """Two workers forked, and one pickle opened here, against this process's own."""
+    exported, there = ExportedGraph(loaded.graph), features_of(loaded)
+    known = PointFeatures(known_points(loaded))
+    database = DatabaseGraph(*loaded)
+    for features, graph, sampler in (
+        (known, exported, SubgraphSampler(exported, [2, 2], seed=5)),
+        (there, database, DatabaseSampler(database, [2, 2], seed=5)),
     ):
         backends = (features, graph)
+        # What is kept does not travel: a copy reads and encodes for itself.
+        own = [_shown(b) for b in _batches(backends, sampler)]
         packed = pickle.dumps((backends, sampler))
         if loaded.store.dialect == "neo4j":
             password = request.getfixturevalue("neo4j_server").password
             assert len(password) >= 8
             assert password.encode() not in packed
-        *here, opened = pickle.loads(packed)
-        options: dict[str, Any] = {"input_nodes": INDUSTRY, "batch_size": 30}
-        own = [_shown(b) for b in NodeLoader(backends, sampler, **options)]
-        copied = [_shown(b) for b in NodeLoader(here[0], opened, **options)]
-        worked = [_shown(b) for b in NodeLoader(backends, sampler, num_workers=1, **options)]
-        assert own == copied == worked
+        copies, opened = pickle.loads(packed)
+        assert [_shown(b) for b in _batches(copies, opened)] == own
+        assert [_shown(b) for b in _batches(backends, sampler, num_workers=2)] == own
         if isinstance(opened, DatabaseSampler):
             opened.graph.store.close()
         # The parent's own connection outlives its workers.
-        assert _shown(next(iter(NodeLoader(backends, sampler, **options)))) == own[0]
+        assert _shown(next(iter(_batches(backends, sampler)))) == own[0]
+
+
+def _batches(backends: Any, sampler: NeighbourSampler, **options: Any) -> NodeLoader:
+    return NodeLoader(backends, sampler, input_nodes=INDUSTRY, batch_size=30, **options)
 
 
 def _shown(batch: HeteroData) -> Any:
     return (
         {t: batch[t].n_id.tolist() for t in batch.node_types},
+        {t: batch[t].x.tolist() for t in batch.node_types},
         {r: batch[r].edge_index.tolist() for r in batch.edge_types},
-        batch[INDUSTRY].x.tolist(),
     )
 
 

@@ -30,7 +30,7 @@ from naics_graph.refine.graph import (
 from naics_graph.refine.pyg import TensorAttr
 from naics_graph.store.contract import GraphStore
 from naics_graph.store.open import open_store
-from tests.refine.graphs import small_graph, small_tree, wide_taxonomy
+from tests.refine.graphs import check_reading, small_graph, small_tree, wide_taxonomy
 
 TREE = small_tree()
 GRAPH = small_graph(TREE)
@@ -134,21 +134,7 @@ def test_the_feature_store_passes_the_checks_of_pyg() -> None:
     attr = TensorAttr("codes", "x", rows)
     assert features.put_tensor(tensor, attr)
     assert torch.equal(features.get_tensor(attr), tensor)
-    assert torch.equal(features.get_tensor("codes", "x", torch.tensor([0, 2])), tensor[[1, 0]])
-    for found in (
-        features["codes", "x", :],
-        features["codes", "x", None],
-        features["codes"]["x"][:],
-        features["codes"].x[:],
-        features.view().codes.x[:],
-    ):
-        assert torch.equal(found[rows], tensor)
-    assert features["codes"] == features.view(TensorAttr(group_name="codes"))
-    assert features.view(group_name="codes", attr_name="x") == features["codes"].x
-    with pytest.raises(AttributeError):
-        _ = features.view(group_name="codes", index=None).x.y
-    several = features.multi_get_tensor([attr, TensorAttr("codes", "x", rows[:1])])
-    assert [len(t) for t in several] == [3, 1]
+    check_reading(features, "codes", "x", tensor[torch.argsort(rows)])
     assert features.update_tensor(torch.zeros(3, 3), "codes", "x", None)
     assert not features["codes", "x", :].any()
     del features["codes", "x", rows]

@@ -13,27 +13,15 @@ from safetensors.torch import load, save
 from naics_graph.config import load_mapping
 from naics_graph.errors import ConfigError
 from naics_graph.refine.graph import ENTRY, INDUSTRY, ExportedGraph, PointFeatures
-from naics_graph.refine.network import RELATIONS, HGCNConfig, RefineNetwork
+from naics_graph.refine.network import HGCNConfig
 from naics_graph.refine.pyg import NodeLoader
 from naics_graph.refine.sampler import SubgraphSampler
-from tests.refine.graphs import graph_points, random_points, small_graph, small_tree
+from tests.refine.graphs import graph_points, network, random_points, small_graph, small_tree
 
 CURVATURES = [0.1, 0.5, 1.0, 2.0, 10.0]
 DIM = 4
 TREE = small_tree()
 GRAPH = small_graph(TREE)
-
-
-def network(c: float, layers: int, *, opened: bool = True) -> RefineNetwork:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        made = RefineNetwork(HGCNConfig(layers=layers, relations=RELATIONS), DIM, c).eval()
-        if opened:
-            with torch.no_grad():
-                for name, parameter in made.named_parameters():
-                    if name.endswith(("gate", "sharpness")):
-                        parameter.uniform_(0.3, 0.9)
-    return made
 
 
 @pytest.mark.parametrize("layers", [1, 2])
