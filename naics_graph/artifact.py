@@ -118,6 +118,10 @@ class Artifact:
         self._encoder: Backbone | CachedBackbone | None = None
         self.model_sha256 = file_sha256(folder / "model.safetensors")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy in another process reads the folder: weights and backbone need not travel.
+        return Artifact.load, (self.folder, self._cache)
+
     @classmethod
     def load(cls, folder: Path, cache: Path | None = None) -> Artifact:
         """Read an artifact; with `cache`, vectors of texts are kept in that folder.

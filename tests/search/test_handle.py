@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +149,14 @@ def test_a_text_is_read_in_the_channel_it_is_said_to_be_of(artifact: Artifact) -
     assert not np.allclose(mixed[0], plain, atol=1e-3)
     title = artifact.encode([text], "contrast", channels=["title"])[0]
     assert np.allclose(mixed[0], title, atol=1e-9)
+
+
+def test_a_pickled_model_is_its_folder(artifact: Artifact, tmp_path: Path) -> None:
+    """Workers get a path, not weights; the copy reads them and encodes the same."""
+    texts = ["dog grooming shop", "farm"]
+    for cache in (None, tmp_path / "vectors"):
+        model = Artifact.load(artifact.folder, cache)
+        points = model.encode(texts)
+        packed = pickle.dumps(model.encode)
+        assert len(packed) < 1000
+        assert np.array_equal(pickle.loads(packed)(texts), points)
