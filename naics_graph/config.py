@@ -1,8 +1,9 @@
 """Typed configuration: dataclasses from a YAML file and dotted `--set a.b=value` overrides.
 
 A component owns the dataclass that configures it; this module only fills them. An unknown key is an
-error that names the nearest one; a value of the wrong type is an error that names the type. Fields
-may be bool, int, float (finite), str, Literal, tuples of these, other dataclasses, and `X | None`.
+error that names the ones it may stand for; a value of the wrong type is an error that names the
+type. Fields may be bool, int, float (finite), str, Literal, tuples of these, other dataclasses, and
+`X | None`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,7 +57,10 @@ def load_mapping(cls: type[T], values: Mapping[str, Any]) -> T:
     Raises:
         ConfigError: unknown key or ill-typed value.
     """
-    return _build(cls, values, "")
+    try:
+        return _build(cls, values, "")
+    except _UnknownKeyError as unknown:
+        raise unknown.told(cls) from None
 
 
 def dump_config(config: Any) -> str:
@@ -151,7 +155,7 @@ def _build(cls: type[T], values: Mapping[str, Any], prefix: str) -> T:
     for name, value in values.items():
         dotted = f"{prefix}{name}"
         if name not in known:
-            raise _unknown(cls, str(name), list(known), prefix)
+            raise _UnknownKeyError(cls, prefix, list(known), _first_key(str(name), value))
         arguments[name] = _convert(hints[name], value, dotted)
     missing = [name for name, f in known.items() if name not in arguments and _required(f)]
     if missing:
@@ -172,14 +176,54 @@ def _required(f: dataclasses.Field[Any]) -> bool:
     return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
 
 
-def _unknown(cls: type, name: str, known: list[str], prefix: str) -> ConfigError:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    nearest = f"the nearest key is {prefix}{near[0]}; " if near else ""
-    return ConfigError(
-        f"unknown configuration key {prefix + name!r}",
-        where=prefix.rstrip(".") or cls.__name__,
-        do=f"{nearest}all: {', '.join(prefix + one for one in known) or 'none'}",
-    )
+@dataclasses.dataclass(eq=False)
+class _UnknownKeyError(Exception):
+    """`key` of the section `cls` at `prefix`, which has the keys `known`."""
+
+    cls: type
+    prefix: str
+    known: list[str]
+    key: str
+
+    def told(self, root: type) -> ConfigError:
+        """The error for the user, who may have left out a section of `root`."""
+        one, *more = self._near(root) or [""]
+        nearest = f"the nearest keys are {', '.join([one, *more])}; " if more else ""
+        nearest = nearest or (f"the nearest key is {one}; " if one else "")
+        return ConfigError(
+            f"unknown configuration key {self.prefix + self.key!r}",
+            where=self.prefix.rstrip(".") or self.cls.__name__,
+            do=f"{nearest}all: {', '.join(self.prefix + name for name in self.known) or 'none'}",
+        )
+
+    def _near(self, root: type) -> list[str]:
+        """Keys that end as this one, of its own section before others; else the most similar."""
+        keys, words = list(_keys(root)), self.key.split(".")
+        for count in range(len(words), 0, -1):
+            end = "." + ".".join(words[:count])
+            same = [key for key in keys if f".{key}".endswith(end)]
+            if same:
+                return [key for key in same if key.startswith(self.prefix)] or same
+        similar = difflib.get_close_matches(words[0], self.known, n=1, cutoff=0.0)
+        return [self.prefix + name for name in similar]
+
+
+def _first_key(name: str, value: Any) -> str:
+    """The dotted key of a value, or of the first one within a section."""
+    if isinstance(value, Mapping) and value:
+        inner, within = next(iter(value.items()))
+        return f"{name}.{_first_key(str(inner), within)}"
+    return name
+
+
+def _keys(cls: type, prefix: str = "") -> Iterator[str]:
+    """Every dotted key of a configuration, sections included."""
+    hints = typing.get_type_hints(cls)
+    for one in dataclasses.fields(cls):
+        if one.init:
+            yield prefix + one.name
+            if dataclasses.is_dataclass(hints[one.name]):
+                yield from _keys(hints[one.name], f"{prefix}{one.name}.")
 
 
 def _convert(kind: Any, value: Any, dotted: str) -> Any:

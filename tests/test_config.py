@@ -44,6 +44,23 @@ class Stored:
     dims: int = 64
 
 
+@dataclass(frozen=True, kw_only=True)
+class Curriculum:
+    enabled: bool = False
+    epochs: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    curriculum: Curriculum = field(default_factory=Curriculum)
+    enabled: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole(Settings):
+    stage: Stage = field(default_factory=Stage)
+
+
 def yaml_file(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "config.yaml"
     path.write_text(text, encoding="utf-8")
@@ -153,6 +170,25 @@ def test_unknown_key_names_the_nearest(key: str, nearest: str) -> None:
     error = refusal(None, f"{key}=1")
     assert repr(key) in error.saw
     assert f"the nearest key is {nearest}" in error.do
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("temperature", "key is loss.temperature;"),
+        ("curriculum.enabled", "key is stage.curriculum.enabled;"),
+        ("curriculum.enabld", "key is stage.curriculum;"),
+        ("enabled", "keys are stage.curriculum.enabled, stage.enabled;"),
+        ("stage.temperature", "key is loss.temperature;"),
+        ("loss.epochs", "keys are epochs, stage.curriculum.epochs;"),
+        ("stage.epochs", "key is stage.curriculum.epochs;"),
+    ],
+)
+def test_a_key_without_its_section_names_the_keys_that_end_so(key: str, nearest: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(Whole, None, [f"{key}=1"])
+    assert repr(key) in caught.value.saw
+    assert f"the nearest {nearest}" in caught.value.do
 
 
 def test_unknown_key_in_a_file_that_is_no_string(tmp_path: Path) -> None:
