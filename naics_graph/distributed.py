@@ -92,13 +92,29 @@ class World:
         finally:
             torch.set_num_threads(threads)
 
+    def gather(self, value: T) -> list[T]:
+        """The Python object of every process, by rank, in every process."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        with _peers():
+            dist.all_gather_object(values, value)
+        return values
+
+    def max(self, values: Tensor) -> Tensor:
+        """The greatest of all processes, elementwise; carries no gradient."""
+        return self._reduced(values, dist.ReduceOp.MAX)
+
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all processes, elementwise; carries no gradient."""
+        return self._reduced(values, dist.ReduceOp.SUM)
+
+    def _reduced(self, values: Tensor, how: dist.ReduceOp.RedOpType) -> Tensor:
         if self.size == 1:
             return values.detach()
         total = values.detach().clone()
         with _peers():
-            dist.all_reduce(total)
+            dist.all_reduce(total, how)
         return total
 
     def gather_rows(self, rows: Tensor) -> Tensor:
@@ -127,9 +143,7 @@ class World:
         if self.size == 1:
             return
         known = list(parameters)
-        present = torch.tensor([int(p.grad is not None) for p in known])
-        with _peers():
-            dist.all_reduce(present, dist.ReduceOp.MAX)
+        present = self.max(torch.tensor([int(p.grad is not None) for p in known]))
         groups: dict[torch.dtype, list[nn.Parameter]] = {}
         for parameter, is_present in zip(known, present.tolist(), strict=True):
             if is_present:

@@ -42,6 +42,8 @@ def test_one_process_is_all_identity() -> None:
         world.sum(torch.zeros(1))
         world.reduce_gradients([weight])
         assert world.sum(torch.ones(1)).item() == 1
+        assert world.max(torch.ones(1)).item() == 1
+        assert world.gather("said") == ["said"]
     assert not torch.distributed.is_initialized()
 
 
@@ -115,6 +117,20 @@ def test_gradients_are_summed_whatever_their_kind() -> None:
             if wanted is not None:
                 assert seen is not None
                 assert np.allclose(seen, wanted, rtol=1e-6)
+
+
+def greatest(world: World) -> tuple[list[str], list[float]]:
+    values = torch.tensor([float(world.rank), -float(world.rank)], dtype=torch.float64)
+    kept = values.clone()
+    found = world.max(values).tolist()
+    assert torch.equal(values, kept)
+    return world.gather(f"rank {world.rank}"), found
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_process_knows_what_each_has_and_the_greatest(size: int) -> None:
+    ranks = [f"rank {rank}" for rank in range(size)]
+    assert run_processes(greatest, size) == [(ranks, [size - 1.0, 0.0])] * size
 
 
 def told(world: World) -> tuple[object, object]:

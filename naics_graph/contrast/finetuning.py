@@ -7,6 +7,7 @@ the end all texts are read anew and everything else learns on what it then says.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from naics_graph.distributed import World
 from naics_graph.encode.backbone import Backbone
 from naics_graph.encode.finetune import TunedBackbone
 from naics_graph.encode.reader import TextReader
+from naics_graph.errors import ArtifactMismatchError
 from naics_graph.runs import Run
 from naics_graph.store.contract import Progress
 
@@ -60,24 +62,31 @@ def train_space(
         data: with tokens if the backbone is to learn (`ContrastData.with_tokens`).
         run: where checkpoints and metrics go; None in every process but the first.
         seed: of every draw.
-        backbone: loads the one that is to learn, if one is.
+        backbone: loads the one that is to learn, if one is; before anything is trained.
         validate: as `ContrastTrainer` takes it.
         freeze: called in the first process alone, once, when the backbone has learned; default
             `data.frozen`. What `validate` measures afterwards has no backbone.
         world: the processes that share the steps.
         progress: called after every step.
+
+    Raises:
+        ArtifactMismatchError: the processes have different backbones to learn.
     """
     world = world or World()
+    mode = config.finetune.resolved(world.device)
+    tune = None
+    if mode != "frozen":
+        learner = _same_everywhere(backbone(), world)
+        tune = functools.partial(TunedBackbone, learner, mode, config.finetune)
     trainer = ContrastTrainer(config, data, run, seed, validate, world)
     space = trainer.train(progress)
-    mode = config.finetune.resolved(world.device)
-    if mode == "frozen":
+    if tune is None:
         return Spaces(space, trainer.measured, data)
     # An average of the weights, where that is what a part ended with, learns nothing.
     space.requires_grad_(True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        space.reader.backbone = TunedBackbone(backbone(), mode, config.finetune)
+        space.reader.backbone = tune()
     tuning = for_finetuning(config)
     trainer = ContrastTrainer(tuning, data, run, seed, validate, world, space, FINETUNE)
     space = trainer.train(progress)
@@ -90,3 +99,21 @@ def train_space(
         trainer = ContrastTrainer(settling, read, run, seed, validate, world, space, SETTLE)
         space = trainer.train(progress)
     return Spaces(space, trainer.measured, read, tuned)
+
+
+def _same_everywhere(backbone: Backbone, world: World) -> Backbone:
+    """The backbone, if every process read the same weights from its machine.
+
+    Raises:
+        ArtifactMismatchError: one did not; raised in all processes.
+    """
+    first, *others = world.gather(backbone.sha256)
+    for rank, sha256 in enumerate(others, start=1):
+        if sha256 != first:
+            raise ArtifactMismatchError(
+                f"the weights of {backbone.config.name} have sha256 {first} in process 0 and "
+                f"{sha256} in process {rank}",
+                where="the machines of this training",
+                do="copy the model's folder from one machine to the others, then start again",
+            )
+    return backbone

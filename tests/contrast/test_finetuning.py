@@ -20,6 +20,7 @@ from naics_graph.distributed import World
 from naics_graph.encode.backbone import Backbone, BackboneConfig, load_backbone
 from naics_graph.encode.finetune import FineTuneConfig
 from naics_graph.encode.reader import TextReader
+from naics_graph.errors import ArtifactMismatchError
 from naics_graph.runs import Run
 from naics_graph.store.contract import Progress
 from tests.encode.tiny import write_tiny_model
@@ -154,6 +155,27 @@ def shared(world: World, folder: str) -> tuple[NDArray[np.float64], NDArray[np.f
     slow = dataclasses.replace(config("full"), learning_rate=1e-4, residual_rate=1e-4)
     spaces = train_space(slow, data, None, 0, lambda: backbone, world=world)
     return weights(spaces).numpy(), spaces.data.query_inputs.vectors.numpy()
+
+
+def told_apart(world: World, folders: list[str]) -> ArtifactMismatchError:
+    """What a process says whose backbone differs from another's, before anything is trained."""
+    backbone = load_backbone(BackboneConfig(name=folders[world.rank]))
+    data = ContrastData.of(small_taxonomy(), backbone, CONFIG.lexical).with_tokens(backbone)
+    with pytest.raises(ArtifactMismatchError) as caught:
+        train_space(config("full"), data, None, 0, lambda: backbone, progress=no_step, world=world)
+    return caught.value
+
+
+def no_step(what: str, done: int, total: int) -> None:
+    raise AssertionError(f"{what}: step {done} of {total}")
+
+
+def test_processes_with_different_backbones_all_stop_and_name_both(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "other"]
+    one, other = (write_tiny_model(folder, seed) for seed, folder in enumerate(folders))
+    for error in run_processes(told_apart, 2, list(map(str, folders))):
+        assert error.saw.endswith(f"sha256 {one} in process 0 and {other} in process 1")
+        assert error.exit_code == 6
 
 
 def test_processes_fine_tune_and_settle_as_one_does(tmp_path: Path) -> None:
