@@ -50,14 +50,20 @@ def gpu_mib(device: torch.device) -> dict[str, float]:
 
 
 def gpu_step(world: World, codes: int) -> dict[str, float]:
-    """What is logged of a step on a GPU: `gpu_mib`, and how many of all codes, a query's
-    candidates, came from other processes; empty for the CPU.
+    """What is logged of a step on GPUs: `gpu_mib`, and how many of all codes, a query's candidates,
+    came from other processes, each the greatest of all processes; empty for the CPU.
+
+    The peak is that since the step before: the first step of an epoch has what was measured before
+    it. Called by every process.
     """
     used = gpu_mib(world.device)
-    if used:
-        own = world.shard(codes)
-        used["gathered_negatives"] = codes - (own.stop - own.start)
-    return used
+    if not used:
+        return {}
+    torch.cuda.reset_peak_memory_stats(world.device)
+    own = world.shard(codes)
+    used["gathered_negatives"] = codes - (own.stop - own.start)
+    greatest = world.max(torch.tensor(list(used.values()), dtype=torch.float64))
+    return dict(zip(used, greatest.tolist(), strict=True))
 
 
 @contextmanager
