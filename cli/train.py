@@ -82,7 +82,7 @@ def train(
 ) -> None:
     """Train on the loaded vintage and publish the embeddings as the active set.
 
-    On several machines: torchrun --nnodes … --nproc-per-node N -m naics_graph.cli train …
+    On several machines: torchrun --nnodes … --nproc-per-node N -m -- naics_graph.cli train …
     """
     from naics_graph import connect
     from naics_graph.config import load_config
