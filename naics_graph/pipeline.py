@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -340,6 +340,7 @@ class _Stages:
             seed=self.config.seed,
             store=self.store,
             without=_without(hidden, self.space),
+            validate=self._validate_refined,
             progress=self.progress,
             world=self.world,
         )
@@ -348,16 +349,25 @@ class _Stages:
             "refine", time.perf_counter() - started, decision.accepted, metrics, decision.reason
         )
 
+    def _validate_refined(
+        self, codes: Tensor, refine_queries: Callable[[Tensor], Tensor]
+    ) -> dict[str, float]:
+        self._image_refined(codes, refine_queries)
+        return self.images.measure("refine", tree=True)
+
     @torch.no_grad()
+    def _image_refined(self, codes: Tensor, refine_queries: Callable[[Tensor], Tensor]) -> None:
+        """Images of codes and held-out texts after stage 4."""
+        self.images.put("refine", codes, refine_queries(self.images.queries["contrast"]))
+
     def _judge(self, trained: RefineResult) -> tuple[GateDecision, dict[str, float]]:
-        """Whether stage 4 stands, and its figures."""
+        """Whether stage 4 stands, and its figures, which the trainer measured last."""
         self.network = trained.network
-        queries = trained.network.refine_queries(self.images.queries["contrast"])
-        self.images.put("refine", trained.code_points, queries)
+        self._image_refined(trained.code_points, trained.network.refine_queries)
         decision = accept_refinement(
             self.images.evidence("contrast"), self.images.evidence("refine")
         )
-        return decision, {**self.images.measure("refine", tree=True), **decision.numbers}
+        return decision, {**trained.measured, **decision.numbers}
 
     def _publish(self, published: Stage, metrics: Mapping[str, float]) -> None:
         require_current(self.export, self.store)

@@ -48,11 +48,14 @@ while the queries' texts are hidden from every channel."""
 
 @dataclass(frozen=True, slots=True)
 class RefineResult:
-    """The trained network, (n, d+1) refined codes on the whole graph, what each epoch logged."""
+    """The trained network, (n, d+1) refined codes on the whole graph, what each epoch logged, and
+    what was measured after the last.
+    """
 
     network: RefineNetwork
     code_points: Tensor
     history: tuple[Mapping[str, float], ...]
+    measured: Mapping[str, float]
 
 
 def train_refinement(
@@ -131,13 +134,14 @@ class _Trainer:
         self.optimiser = torch.optim.Adam(_groups(self.network, self.objective, config))
         self.steps = -(-len(inputs.query_code) // config.batch_size)
         self.history: list[dict[str, float]] = []
+        self.measured: dict[str, float] = {}
 
     def train(self, progress: Progress | None) -> RefineResult:
         for epoch in range(self._restore(), self.config.epochs):
             self._epoch(epoch, progress)
         network = self.network.cpu().eval()
         codes = self.world.on_main(lambda: self._refined(network))
-        return RefineResult(network, codes, tuple(self.history))
+        return RefineResult(network, codes, tuple(self.history), self.measured)
 
     def _epoch(self, epoch: int, progress: Progress | None) -> None:
         if self.store is not None:
@@ -217,7 +221,8 @@ class _Trainer:
         every = self.config.validate_every
         if epoch != self.config.epochs and not (every and epoch % every == 0):
             return {}
-        return self.world.on_main(self._validated)
+        self.measured = self.world.on_main(self._validated)
+        return self.measured
 
     @torch.no_grad()
     def _validated(self) -> dict[str, float]:
@@ -237,6 +242,7 @@ class _Trainer:
         tensors |= {f"adam.{k}": v for k, v in optimiser_tensors(self.optimiser).items()}
         state: dict[str, Any] = {
             "history": self.history,
+            "measured": self.measured,
             "config": dataclasses.asdict(self.config),
         }
         run.save_checkpoint(STAGE, epoch, tensors, state)
@@ -250,6 +256,7 @@ class _Trainer:
         self.objective.load_state_dict(tensors_below("objective.", checkpoint.tensors))
         restore_optimiser(self.optimiser, tensors_below("adam.", checkpoint.tensors))
         self.history = list(checkpoint.state["history"])
+        self.measured = dict(checkpoint.state["measured"])
         return checkpoint.epoch
 
 
