@@ -27,6 +27,7 @@ from naics_graph.contrast.losses import (
     stress_weight,
 )
 from naics_graph.contrast.negatives import Anchors, Negatives
+from naics_graph.contrast.optimisation import weighted
 from naics_graph.contrast.router_log import RouterLog
 from naics_graph.contrast.space import CodeImages, CodeSpace
 from naics_graph.distributed import World
@@ -195,9 +196,7 @@ class Objective:
 
     def total(self, parts: dict[str, Tensor]) -> Tensor:
         """() the weighted sum of the parts."""
-        return torch.stack(
-            [getattr(self.config.weights, name) * part for name, part in parts.items()]
-        ).sum()
+        return torch.stack(list(weighted(parts, self.config.weights).values())).sum()
 
     def _multi_level(
         self,

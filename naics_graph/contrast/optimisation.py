@@ -1,4 +1,4 @@
-"""What every trained stage needs of an optimiser: rate, flat state, and a finite check."""
+"""What every trained stage needs: rate, flat state, sums of the loss, and what ends a training."""
 
 from __future__ import annotations
 
@@ -59,6 +59,30 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Te
     )
 
 
+def weighted(parts: Mapping[str, Tensor], weights: object) -> dict[str, Tensor]:
+    """Every part of a loss times the attribute of its name in `weights`."""
+    return {name: getattr(weights, name) * part for name, part in parts.items()}
+
+
+class Means:
+    """Means of a loss and its parts over the steps of an epoch so far."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._steps = 0
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """Count one more step."""
+        self._steps += 1
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The means by name."""
+        return {name: total / self._steps for name, total in self._sums.items()}
+
+
 def require_finite(stage: str, step: int, parts: Mapping[str, Tensor]) -> None:
     """Stop at the first loss part that is not finite, by name.
 
@@ -78,7 +102,7 @@ def require_finite(stage: str, step: int, parts: Mapping[str, Tensor]) -> None:
 def require_radius(
     stage: str, step: int, radius: float, limit: float, parts: Mapping[str, Tensor]
 ) -> None:
-    """Stop where the codes' mean radius leaves its bound: the map's bound swallows gradients there.
+    """Stop where the codes' mean radius leaves its bound: beyond it gradients and digits are lost.
 
     Args:
         stage: for the message.
@@ -97,6 +121,6 @@ def require_radius(
         f"the mean radius of the codes became {radius:.3f} at step {step}, above {limit:.3f}; "
         f"the largest loss part is {largest!r} with {float(parts[largest]):.4g}",
         where=f"stage {stage}",
-        do="lower the learning rate or this part's weight, or raise the weight of radius; "
-        "the last checkpoint is intact",
+        do="lower the learning rate or this part's weight, or raise the weight of radius, or "
+        "radius_limit; the last checkpoint is intact",
     )

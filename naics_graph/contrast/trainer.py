@@ -15,6 +15,7 @@ from naics_graph.contrast.data import Batch, ContrastData
 from naics_graph.contrast.keeping import Averaged, Best
 from naics_graph.contrast.objective import Objective
 from naics_graph.contrast.optimisation import (
+    Means,
     epoch_seed,
     one_cycle,
     optimiser_tensors,
@@ -22,6 +23,7 @@ from naics_graph.contrast.optimisation import (
     require_radius,
     restore_optimiser,
     set_rate,
+    weighted,
 )
 from naics_graph.contrast.router_log import RouterLog, warn_of_collapse
 from naics_graph.contrast.space import CodeSpace
@@ -137,7 +139,7 @@ class ContrastTrainer:
         torch.manual_seed(seed + self.world.rank)
         generator = torch.Generator().manual_seed(seed)
         self.space.train()
-        sums: dict[str, float] = {}
+        means = Means()
         batches = self.data.epoch(
             self.config.batch_size, self.seed, epoch, self.config.lexical.dropout
         )
@@ -147,13 +149,11 @@ class ContrastTrainer:
                 channels = read.channels(self.space.reader)
             step = epoch * self.steps + i
             self._choose_negatives(step, epoch, channels, new_epoch=i == 0)
-            for name, value in self._step(step, channels, batch, generator).items():
-                sums[name] = sums.get(name, 0.0) + value
+            means.add(self._step(step, channels, batch, generator))
             if progress is not None:
                 progress(self.what, step + 1, self.steps * self.config.epochs)
-                show_detail(progress, self.what, {name: v / (i + 1) for name, v in sums.items()})
-        values = {name: value / self.steps for name, value in sums.items()}
-        values |= {
+                show_detail(progress, self.what, means.values)
+        values = means.values | {
             "temperature": float(self.space.temperature.detach()),
             "scale": float(self.space.scale.detach()),
             "mean_radius": float(self.objective.mean_radius),
@@ -179,10 +179,13 @@ class ContrastTrainer:
         share = self.objective(self.space, channels, batch, generator)
         parts = dict(zip(share, self.world.sum(torch.stack(list(share.values()))), strict=True))
         require_finite(self.stage, step, parts)
-        weights = config.objective.weights
-        weighted = {name: getattr(weights, name) * part for name, part in parts.items()}
-        limit = config.radius_limit * config.map.max_radius
-        require_radius(self.stage, step, float(self.objective.mean_radius), limit, weighted)
+        require_radius(
+            self.stage,
+            step,
+            float(self.objective.mean_radius),
+            config.radius_limit * config.map.max_radius,
+            weighted(parts, config.objective.weights),
+        )
         self.optimiser.zero_grad(set_to_none=True)
         self.objective.total(share).backward()  # type: ignore[no-untyped-call]
         self.world.reduce_gradients(self.space.parameters())

@@ -21,7 +21,8 @@ class RefineConfig:
     sharpness and temperature. blend: share of another query mixed into every query, in tangent
     space: stage 3 has learned these texts by heart and finds nearly all of them, blended ones are
     as hard to find as new texts are. validate_every: epochs between measurements, 0 for the last
-    only.
+    only. radius_limit: mean radius of the codes, in units of distance, above which the training
+    ends; raise it with contrast.map.max_radius.
     """
 
     network: HGCNConfig = field(default_factory=HGCNConfig)
@@ -36,10 +37,11 @@ class RefineConfig:
     warmup: float = 0.1
     gradient_norm: float = 5.0
     validate_every: int = 2
+    radius_limit: float = 6.0
 
     def __post_init__(self) -> None:
         """Refuse values no training can use."""
-        require_above_zero(self, "learning_rate", "gate_rate", "gradient_norm")
+        require_above_zero(self, "learning_rate", "gate_rate", "gradient_norm", "radius_limit")
         require_at_least_one(self, "epochs", "batch_size")
         if not 0.0 <= self.blend < 1.0:
             raise ValueError(f"blend is {self.blend}, it must be in [0, 1)")

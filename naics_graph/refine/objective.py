@@ -19,6 +19,7 @@ from naics_graph.contrast.losses import (
     smoothed_cross_entropy,
     stress_weight,
 )
+from naics_graph.contrast.optimisation import weighted
 from naics_graph.distributed import World
 from naics_graph.geometry import lorentz
 from naics_graph.taxonomy.tree import Tree
@@ -88,6 +89,8 @@ def hyperbolic_triplet(
 class RefineObjective(nn.Module):
     """Evaluates the parts; its one parameter is the softmax temperature.
 
+    `mean_radius` is that of the codes at the last call, () float64.
+
     Args:
         config: as above. tree: over the n codes. curvature: c > 0. radius_step: the τ of
             r = τ · depth. world: who shares the steps, and where this process computes.
@@ -108,6 +111,7 @@ class RefineObjective(nn.Module):
         self.log_temperature = nn.Parameter(
             torch.tensor(config.temperature, dtype=torch.float64, device=self.device).log()
         )
+        self.mean_radius = torch.zeros((), dtype=torch.float64)
         self.depth = torch.from_numpy(tree.depth).to(self.device)
         self.tree_distance = torch.from_numpy(tree.distance).double().to(self.device)
         self.stress = stress_weight(self.tree_distance).sum(dim=1)
@@ -140,6 +144,7 @@ class RefineObjective(nn.Module):
             generator: draws the anchors; in the same state in every process.
         """
         weights = self.config.weights
+        self.mean_radius = lorentz.radius(codes.detach(), self.curvature).mean()
         parts: dict[str, Tensor] = {}
         if weights.query_code:
             parts["query_code"] = self._query_code(codes, queries, label)
@@ -154,8 +159,7 @@ class RefineObjective(nn.Module):
 
     def total(self, parts: Mapping[str, Tensor]) -> Tensor:
         """() the weighted sum of the parts."""
-        weights = self.config.weights
-        return torch.stack([getattr(weights, name) * part for name, part in parts.items()]).sum()
+        return torch.stack(list(weighted(parts, self.config.weights).values())).sum()
 
     def _query_code(self, codes: Tensor, queries: Tensor, label: Tensor) -> Tensor:
         """Cross-entropy over the codes of each label's level, averaged over all queries."""

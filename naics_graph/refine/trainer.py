@@ -17,12 +17,15 @@ from torch import Tensor
 
 from naics_graph import memory
 from naics_graph.contrast.optimisation import (
+    Means,
     epoch_seed,
     one_cycle,
     optimiser_tensors,
     require_finite,
+    require_radius,
     restore_optimiser,
     set_rate,
+    weighted,
 )
 from naics_graph.distributed import World
 from naics_graph.geometry import lorentz
@@ -34,9 +37,10 @@ from naics_graph.refine.network import RefineNetwork
 from naics_graph.refine.objective import RefineObjective, fitted_radius_step
 from naics_graph.refine.pyg import HeteroData
 from naics_graph.runs import Checkpoint, Run, tensors_below
-from naics_graph.store.contract import GraphStore, Progress
+from naics_graph.store.contract import GraphStore, Progress, show_detail
 
 STAGE = "refine"
+_SHOWN = "graph refinement"
 
 Validate = Callable[[Tensor, Callable[[Tensor], Tensor]], Mapping[str, float]]
 """Measures refined codes (n, d+1) and the map of queries after an epoch, for the log."""
@@ -48,8 +52,8 @@ while the queries' texts are hidden from every channel."""
 
 @dataclass(frozen=True, slots=True)
 class RefineResult:
-    """The trained network, (n, d+1) refined codes on the whole graph, what each epoch logged, and
-    what was measured after the last.
+    """The trained network, (n, d+1) refined codes on the whole graph, what each epoch logged but
+    for memory, and what was measured after the last.
     """
 
     network: RefineNetwork
@@ -92,7 +96,7 @@ def train_refinement(
         The result, the same in every process, on the CPU.
 
     Raises:
-        DivergedError: a loss part or the gradient is not finite.
+        DivergedError: a loss part or the gradient is not finite, or the mean radius too large.
         DatabaseError: the vintage was loaded anew since the export.
         PeerLostError: another process ended.
     """
@@ -150,23 +154,26 @@ class _Trainer:
         generator = torch.Generator().manual_seed(seed)
         self.network.train()
         total = self.steps * self.config.epochs
-        sums: dict[str, float] = {}
+        means = Means()
         batches = subgraph_batches(
             self.inputs, self.config, seed, store=self.store, world=self.world
         )
         for i, batch in enumerate(batches):
             step = epoch * self.steps + i
             set_rate(self.optimiser, one_cycle(step / total, self.config.warmup))
-            for name, part in self._step(batch, generator, step).items():
-                sums[name] = sums.get(name, 0.0) + part
+            means.add(self._step(batch, generator, step))
             if progress is not None:
-                progress("graph refinement", step + 1, total)
-        values = {name: value / self.steps for name, value in sums.items()}
-        values |= {"temperature": float(self.objective.temperature.detach())}
+                progress(_SHOWN, step + 1, total)
+                show_detail(progress, _SHOWN, means.values)
+        values = means.values | {
+            "temperature": float(self.objective.temperature.detach()),
+            "mean_radius": float(self.objective.mean_radius),
+        }
         values |= self.network.gates() | self._measure(epoch + 1)
         self.history.append(values)
         if self.run is not None:
-            self.run.log(STAGE, epoch + 1, (epoch + 1) * self.steps, values)
+            logged = values | {"resident_mib": memory.resident_mib()}
+            self.run.log(STAGE, epoch + 1, (epoch + 1) * self.steps, logged)
             self._save(self.run, epoch + 1)
 
     def _step(self, batch: HeteroData, generator: torch.Generator, step: int) -> dict[str, float]:
@@ -178,6 +185,13 @@ class _Trainer:
         summed = self.world.sum(torch.stack(list(share.values())))
         parts: dict[str, Tensor] = dict(zip(share, summed, strict=True))
         require_finite(STAGE, step, parts)
+        require_radius(
+            STAGE,
+            step,
+            float(self.objective.mean_radius),
+            self.config.radius_limit,
+            weighted(parts, self.config.objective.weights),
+        )
         self.optimiser.zero_grad(set_to_none=True)
         # Every process takes part in the gather's backward pass, also one whose share is nothing.
         loss = self.objective.total(share) + 0.0 * codes.sum()

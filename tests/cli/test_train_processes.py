@@ -139,6 +139,7 @@ def test_two_processes_publish_what_one_does(
         "refine.batch_size=90",
         "refine.learning_rate=5e-5",
         "refine.gate_rate=2e-3",
+        "refine.validate_every=1",
     ]
     with naics_graph.connect(database) as handle:
         one = handle.train(load_config(TrainConfig, None, settings), run="one")
@@ -161,6 +162,8 @@ def test_two_processes_publish_what_one_does(
     assert [record["stage"] for record in logs[1]] == ["contrast"] * 2 + ["refine"] * 2
     assert logs[1][0]["resident_mib"] > 10
     for record, other in zip(*(log[2:] for log in logs), strict=True):
+        assert {"mrr", "edge_map", "mean_radius"} <= set(other)
+        assert min(record.pop("resident_mib"), other.pop("resident_mib")) > 10
         assert other == pytest.approx(record, abs=1e-6)
     refined = [
         Artifact.load(home / "data" / "runs" / name / "artifact").points("refine")

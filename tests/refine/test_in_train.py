@@ -73,6 +73,7 @@ def refined(report: TrainReport) -> np.ndarray[Any, np.dtype[np.float64]]:
 def test_epochs_are_measured_and_the_last_figures_are_the_stages(whole: TrainReport) -> None:
     """Every second epoch and the last."""
     logged, figures = records(whole), whole.stages[-1].metrics
+    assert all({"loss", "mean_radius", "resident_mib"} <= set(record) for record in logged)
     assert [{"mrr", "edge_map"} <= set(record) for record in logged] == [False, True, True]
     measured = {name: value for name, value in figures.items() if "_change" not in name}
     assert {"mrr", "hit10", "edge_map", "parent_at_1"} <= set(measured)

@@ -30,6 +30,7 @@ from naics_graph.store.open import open_store
 from naics_graph.taxonomy.tree import Tree
 from tests.processes import run_processes
 from tests.refine.graphs import graph_points, small_graph, small_tree, wide_taxonomy
+from tests.refine.test_trainer import logged
 from tests.store.sample import retitled
 
 SIZES = (1, 2, 4)
@@ -204,8 +205,7 @@ def test_a_resumed_run_is_the_run_to_the_bit(tmp_path: Path) -> None:
     for resumed in run_processes(cut_and_resumed, 2, tmp_path / "cut"):
         assert resumed.history == whole.history
         assert np.array_equal(resumed.weights, whole.weights)
-    logs = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "cut")]
-    assert logs[0] == logs[1]
+    assert logged(tmp_path / "cut") == logged(tmp_path / "whole")
 
 
 def measured_by(world: World, folder: Path) -> list[int]:
@@ -232,6 +232,17 @@ def diverged(world: World, folder: Path) -> str:
     with pytest.raises(DivergedError) as caught:
         train(world, folder, CONFIG, given)
     return caught.value.saw
+
+
+def too_far_out(world: World, folder: Path) -> str:
+    with pytest.raises(DivergedError, match="mean radius") as caught:
+        train(world, folder, dataclasses.replace(CONFIG, radius_limit=0.01), inputs())
+    return caught.value.saw
+
+
+def test_a_radius_out_of_bounds_stops_every_process(tmp_path: Path) -> None:
+    first, second = run_processes(too_far_out, 2, tmp_path / "run")
+    assert first == second
 
 
 def test_a_loss_that_is_not_finite_stops_every_process(tmp_path: Path) -> None:

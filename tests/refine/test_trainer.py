@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,12 @@ def train(folder: Path, config: RefineConfig = CONFIG, **options: Any) -> Refine
         run.close()
 
 
+def logged(folder: Path) -> list[dict[str, Any]]:
+    """The records of a run but for the memory it held."""
+    records = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [{k: v for k, v in record.items() if k != "resident_mib"} for record in records]
+
+
 def hits(codes: Tensor, queries: Tensor) -> float:
     """Share of fresh texts, all entries' in turn, nearest their own six-digit code."""
     leaves = torch.nonzero(torch.from_numpy(TREE.depth) == 5).squeeze(1)
@@ -137,8 +144,7 @@ def test_a_resumed_run_is_the_run_to_the_bit(tmp_path: Path, layers: int) -> Non
     resumed = train(tmp_path / "cut", config)
     assert torch.equal(resumed.code_points, whole.code_points)
     assert resumed.history == whole.history
-    logs = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "cut")]
-    assert logs[0] == logs[1]
+    assert logged(tmp_path / "cut") == logged(tmp_path / "whole")
 
 
 def test_what_is_measured_is_logged(tmp_path: Path) -> None:
@@ -155,7 +161,31 @@ def test_what_is_measured_is_logged(tmp_path: Path) -> None:
     assert [record.get("mrr") for record in records] == [None, 0.5, 0.5]
     assert seen == [(len(TREE.codes), DIM + 1)] * 2
     names = {"stage", "epoch", "step", "loss", "query_code", "triplet", "radius", "hierarchy"}
-    assert names | {"temperature", "gate.1.classified_as"} <= set(records[0])
+    names |= {"temperature", "mean_radius", "gate.1.classified_as", "resident_mib"}
+    assert names <= set(records[0])
+    assert all(record["resident_mib"] > 10 for record in records)
+    # An identity at first: the codes are where they were, and move little in three epochs.
+    start = float(lorentz.radius(inputs().code_points, CURVATURE).mean())
+    assert records[0]["mean_radius"] == pytest.approx(start, rel=0.05)
+
+
+def test_the_progress_shows_the_means_of_the_epoch(tmp_path: Path) -> None:
+    seen: list[tuple[str, dict[str, float]]] = []
+
+    class Detailed:
+        def __call__(self, what: str, done: int, total: int) -> None:
+            """Is shown elsewhere."""
+
+        def detail(self, what: str, values: Mapping[str, float]) -> None:
+            seen.append((what, dict(values)))
+
+    config = dataclasses.replace(CONFIG, epochs=1)
+    (epoch,) = train(tmp_path / "run", config, progress=Detailed()).history
+    what, last = seen[-1]
+    assert what == "graph refinement"
+    assert {"loss", "query_code", "triplet", "radius", "hierarchy"} == set(last)
+    assert {name: epoch[name] for name in last} == last
+    assert seen[0][1] != last
 
 
 def felt_by_own_batch(given: RefineInputs) -> tuple[float, float]:
@@ -256,6 +286,19 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
         train(tmp_path / "run", given=broken)
 
 
+def test_a_radius_out_of_bounds_stops_the_run_and_names_the_largest_part(tmp_path: Path) -> None:
+    start = float(lorentz.radius(inputs().code_points, CURVATURE).mean())
+    weights = RefineWeights(triplet=1e3)
+    config = dataclasses.replace(CONFIG, objective=RefineObjectiveConfig(weights=weights))
+    train(tmp_path / "within", dataclasses.replace(config, epochs=1, radius_limit=1.05 * start))
+    low = dataclasses.replace(config, radius_limit=0.95 * start)
+    said = r"mean radius of the codes became .* at step 0(.|\n)*'triplet'(.|\n)*stage refine"
+    with pytest.raises(DivergedError, match=said) as caught:
+        train(tmp_path / "beyond", low)
+    assert caught.value.exit_code == 5
+    assert Run.resume(tmp_path / "beyond").latest_checkpoint("refine") is None
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -279,6 +322,7 @@ def test_inputs_that_do_not_belong_together_are_refused(
         ({"blend": 1.0}, "in \\[0, 1\\)"),
         ({"epochs": 0}, "at least 1"),
         ({"learning_rate": 0.0}, "above 0"),
+        ({"radius_limit": 0.0}, "above 0"),
     ],
 )
 def test_configurations_no_training_can_use_are_refused(
