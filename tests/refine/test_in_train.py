@@ -1,4 +1,4 @@
-"""Stage 4 inside `train`: what is measured and logged of it."""
+"""Stage 4 inside `train`: what is measured and logged of it, and what it hides."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from naics_graph.artifact import Artifact
 from naics_graph.config import load_config
+from naics_graph.contrast.space import CodeSpace
 from naics_graph.pipeline import TrainConfig, TrainReport, train
+from naics_graph.refine.inputs import HiddenTexts
 from naics_graph.store.contract import Progress
 from naics_graph.store.open import open_store
 from tests.cli.test_train_processes import spelled
@@ -95,3 +99,21 @@ def test_a_finished_run_resumes_to_the_same_figures(home: Path, whole: TrainRepo
     again = trained(home, "whole", resume=True)
     assert again.stages[-1].metrics == whole.stages[-1].metrics
     assert again.stages[-1].note == whole.stages[-1].note
+
+
+def test_every_query_is_asked_of_codes_without_its_text(
+    home: Path, whole: TrainReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Tensor] = []
+    without = HiddenTexts.codes
+
+    def noted(hidden: HiddenTexts, space: CodeSpace, rows: Tensor, codes: Tensor) -> Tensor:
+        asked.append(rows)
+        return without(hidden, space, rows, codes)
+
+    monkeypatch.setattr(HiddenTexts, "codes", noted)
+    again = trained(home, "noted")
+    assert np.array_equal(refined(again), refined(whole))
+    times = torch.cat(asked).bincount()
+    assert len(times) > 150, "more than one batch"
+    assert set(times.tolist()) == {len(records(again))}, "once an epoch"
