@@ -1,8 +1,12 @@
-"""Stage 4 inside `train`: what is measured and logged of it, and what it hides."""
+"""Stage 4 inside `train`: what is logged, what it hides, and that it goes on after kill -9."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +25,10 @@ from naics_graph.store.contract import Progress
 from naics_graph.store.open import open_store
 from tests.cli.test_train_processes import spelled
 from tests.encode.tiny import write_tiny_model
+from tests.refine.test_trainer import logged
 from tests.search.world import make_world
 
+ROOT = Path(__file__).parents[2]
 SETTINGS = (
     "contrast.epochs=1",
     "contrast.map.dim=8",
@@ -63,9 +69,9 @@ def whole(home: Path) -> TrainReport:
     return trained(home, "whole")
 
 
-def records(report: TrainReport) -> list[dict[str, Any]]:
-    """What is logged of stage 4's epochs."""
-    lines = (report.folder / "metrics.jsonl").read_text().splitlines()
+def records(folder: Path) -> list[dict[str, Any]]:
+    """What a run has logged of stage 4's epochs."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
     return [record for record in map(json.loads, lines) if record["stage"] == "refine"]
 
 
@@ -76,7 +82,7 @@ def refined(report: TrainReport) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 def test_epochs_are_measured_and_the_last_figures_are_the_stages(whole: TrainReport) -> None:
     """Every second epoch and the last."""
-    logged, figures = records(whole), whole.stages[-1].metrics
+    logged, figures = records(whole.folder), whole.stages[-1].metrics
     assert all({"loss", "mean_radius", "resident_mib"} <= set(record) for record in logged)
     assert [{"mrr", "edge_map"} <= set(record) for record in logged] == [False, True, True]
     measured = {name: value for name, value in figures.items() if "_change" not in name}
@@ -91,8 +97,8 @@ def test_epochs_are_measured_and_the_last_figures_are_the_stages(whole: TrainRep
 def test_measuring_changes_no_step(home: Path, whole: TrainReport) -> None:
     often = trained(home, "often", "refine.validate_every=1")
     assert np.array_equal(refined(often), refined(whole))
-    assert [r["loss"] for r in records(often)] == [r["loss"] for r in records(whole)]
-    assert all("mrr" in record for record in records(often))
+    assert [r["loss"] for r in records(often.folder)] == [r["loss"] for r in records(whole.folder)]
+    assert all("mrr" in record for record in records(often.folder))
 
 
 def test_a_finished_run_resumes_to_the_same_figures(home: Path, whole: TrainReport) -> None:
@@ -116,4 +122,43 @@ def test_every_query_is_asked_of_codes_without_its_text(
     assert np.array_equal(refined(again), refined(whole))
     times = torch.cat(asked).bincount()
     assert len(times) > 150, "more than one batch"
-    assert set(times.tolist()) == {len(records(again))}, "once an epoch"
+    assert set(times.tolist()) == {len(records(again.folder))}, "once an epoch"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.refine.test_in_train import trained
+def kill(what, done, total):
+    if what == "graph refinement" and done == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+trained(Path(sys.argv[1]), "killed", progress=kill)
+"""
+
+
+def test_a_training_killed_in_stage_4_resumes_to_the_same_points_bit_for_bit(
+    home: Path, whole: TrainReport
+) -> None:
+    """Killed by SIGKILL at a step drawn at random, after the first epoch's checkpoint."""
+    first, last = (records(whole.folder)[i]["step"] for i in (0, -1))
+    step = first + 1 + int.from_bytes(os.urandom(4), "big") % (last - first)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(home), str(step)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    folder = whole.folder.parent / "killed"
+    before = [record["epoch"] for record in records(whole.folder) if record["step"] < step]
+    assert [record["epoch"] for record in records(folder)] == before
+    resumed = trained(home, "killed", resume=True)
+    with open_store(str(home / "tiny.lbug"), read_only=True) as store:
+        (codes, points), (same, others) = (store.read_set(r.run) for r in (whole, resumed))
+    said = f"killed after step {step}"
+    assert codes == same
+    assert np.array_equal(points, others), said
+    assert np.array_equal(refined(resumed), refined(whole)), said
+    assert [stage.metrics for stage in resumed.stages] == [stage.metrics for stage in whole.stages]
+    assert logged(folder) == logged(whole.folder), said
