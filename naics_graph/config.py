@@ -90,6 +90,28 @@ def require_at_least_one(config: Any, *names: str) -> None:
             raise ValueError(f"{name} is {getattr(config, name)}, it must be at least 1")
 
 
+def require_not_negative(config: Any, *names: str) -> None:
+    """Check fields of a dataclass of which 0 switches something off.
+
+    Raises:
+        ValueError: one is below 0, or not a number.
+    """
+    for name in names:
+        if not getattr(config, name) >= 0:
+            raise ValueError(f"{name} is {getattr(config, name)}, it must be 0 or more")
+
+
+def require_below_one(config: Any, *names: str) -> None:
+    """Check fields of a dataclass that are shares or rates of which 1 leaves nothing.
+
+    Raises:
+        ValueError: one is outside [0, 1), or not a number.
+    """
+    for name in names:
+        if not 0.0 <= getattr(config, name) < 1.0:
+            raise ValueError(f"{name} is {getattr(config, name)}, it must be in [0, 1)")
+
+
 def require_weights(config: Any, of: str) -> None:
     """Check a dataclass whose fields are weights `of` something.
 

@@ -6,11 +6,18 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Literal
 
-from naics_graph.config import require_above_zero, require_at_least_one, require_weights
+from naics_graph.config import (
+    require_above_zero,
+    require_at_least_one,
+    require_below_one,
+    require_not_negative,
+    require_weights,
+)
 from naics_graph.contrast.curriculum import CurriculumConfig
 from naics_graph.contrast.data import SourceWeights
 from naics_graph.contrast.keeping import Keep
 from naics_graph.contrast.negatives import NegativesConfig
+from naics_graph.contrast.space import TEMPERATURES
 from naics_graph.encode.finetune import FineTuneConfig
 from naics_graph.encode.lexical import LexicalConfig
 from naics_graph.encode.text_map import TextMapConfig
@@ -69,15 +76,14 @@ class ObjectiveConfig:
     residual_dropout: float = 0.2
 
     def __post_init__(self) -> None:
-        """Refuse lists with nothing to order."""
-        if not 0.0 <= self.residual_dropout < 1.0:
-            raise ValueError(f"residual_dropout is {self.residual_dropout}, it must be in [0, 1)")
+        """Refuse values no objective can use."""
+        require_below_one(self, "residual_dropout", "smoothing")
+        require_at_least_one(self, "sampled_codes")
+        require_above_zero(self, "radius_step", "rank_width")
         if not 0.0 < self.ancestor_decay <= 1.0:
             raise ValueError(f"ancestor_decay is {self.ancestor_decay}, it must be in (0, 1]")
         if self.rank_list < 2:
             raise ValueError(f"rank_list is {self.rank_list}, it must be at least 2")
-        if not self.rank_width > 0:
-            raise ValueError(f"rank_width is {self.rank_width}, it must be above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +91,10 @@ class ContrastConfig:
     """Optimisation of stage 3.
 
     curvature: c > 0, the space has curvature -c. learning_rate: peak of one cycle, AdamW.
-    residual_rate: the same for code residuals. warmup: share of the steps. temperature: at the
-    start, in units of distance; learned. refresh_every: steps for which the codes' channels keep
-    the lexical vectors they were read with; queries are always read anew. validate_every: epochs
+    residual_rate: the same for code residuals; 0 leaves them at zero. warmup: share of the steps.
+    temperature: at the start, in units of distance; learned. refresh_every: steps for which the
+    codes' channels keep the lexical vectors they were read with; queries are always read anew.
+    validate_every: epochs
     between measurements, 0 for the last only. keep: the weights of the `last` epoch, or of the
     `best` one measured. early_stopping: measurements in a row without a better one after which
     training ends; 0 never. averaging: decay of a moving average of the weights, which is then what
@@ -119,14 +126,17 @@ class ContrastConfig:
 
     def __post_init__(self) -> None:
         """Refuse values no training can use."""
-        require_above_zero(
-            self, "curvature", "learning_rate", "residual_rate", "temperature", "gradient_norm"
-        )
+        require_above_zero(self, "curvature", "learning_rate", "gradient_norm")
         require_at_least_one(self, "epochs", "batch_size", "refresh_every")
-        if self.early_stopping < 0:
-            raise ValueError(f"early_stopping is {self.early_stopping}, it must be 0 or more")
-        if not 0.0 <= self.averaging < 1.0:
-            raise ValueError(f"averaging is {self.averaging}, it must be in [0, 1)")
+        require_not_negative(
+            self, "residual_rate", "weight_decay", "validate_every", "early_stopping"
+        )
+        require_below_one(self, "averaging", "warmup")
+        least, most = TEMPERATURES
+        if not least <= self.temperature <= most:
+            raise ValueError(
+                f"temperature is {self.temperature}, it must be within {least} and {most}"
+            )
         if not 0.0 < self.radius_limit <= 1.0:
             raise ValueError(f"radius_limit is {self.radius_limit}, it must be in (0, 1]")
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from naics_graph.errors import GateFailedError
 
@@ -97,6 +97,24 @@ def require_finite(stage: str, step: int, parts: Mapping[str, Tensor]) -> None:
                 do="lower the learning rate or this part's weight in a new run; the last "
                 "checkpoint of this one is intact",
             )
+
+
+def clip_gradient(stage: str, step: int, module: nn.Module, limit: float) -> None:
+    """Scale the gradient of a module's parameters down to the norm `limit`.
+
+    Raises:
+        DivergedError: the norm is NaN or infinite; the first parameter whose own is, is named.
+    """
+    named = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+    norm = nn.utils.get_total_norm(named.values())
+    if not bool(torch.isfinite(norm)):
+        sick = next((n for n, g in named.items() if not bool(torch.isfinite(g).all())), "all")
+        raise DivergedError(
+            f"the gradient of {sick} became {norm.item()} in norm at step {step}",
+            where=f"stage {stage}",
+            do="lower the learning rate in a new run; the last checkpoint of this one is intact",
+        )
+    nn.utils.clip_grads_with_norm_(module.parameters(), limit, norm)
 
 
 def require_radius(

@@ -16,6 +16,7 @@ from naics_graph.contrast.keeping import Averaged, Best
 from naics_graph.contrast.objective import Objective
 from naics_graph.contrast.optimisation import (
     Means,
+    clip_gradient,
     epoch_seed,
     one_cycle,
     optimiser_tensors,
@@ -189,8 +190,7 @@ class ContrastTrainer:
         self.optimiser.zero_grad(set_to_none=True)
         self.objective.total(share).backward()  # type: ignore[no-untyped-call]
         self.world.reduce_gradients(self.space.parameters())
-        norm = torch.nn.utils.clip_grad_norm_(self.space.parameters(), config.gradient_norm)
-        require_finite(self.stage, step, {"gradient": norm})
+        clip_gradient(self.stage, step, self.space, config.gradient_norm)
         self.optimiser.step()
         self.space.bound_temperature()
         if self.averaged is not None:

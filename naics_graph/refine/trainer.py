@@ -18,6 +18,7 @@ from torch import Tensor
 from naics_graph import memory
 from naics_graph.contrast.optimisation import (
     Means,
+    clip_gradient,
     epoch_seed,
     one_cycle,
     optimiser_tensors,
@@ -197,8 +198,7 @@ class _Trainer:
         loss = self.objective.total(share) + 0.0 * codes.sum()
         loss.backward()  # type: ignore[no-untyped-call]
         self.world.reduce_gradients([*self.network.parameters(), *self.objective.parameters()])
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_norm)
-        require_finite(STAGE, step, {"gradient": norm})
+        clip_gradient(STAGE, step, self.network, self.config.gradient_norm)
         self.optimiser.step()
         self.network.project()
         self._log_memory(step)

@@ -18,7 +18,7 @@ from naics_graph.contrast.finetuning import Spaces, train_space
 from naics_graph.contrast.trainer import FINETUNE, SETTLE
 from naics_graph.distributed import World
 from naics_graph.encode.backbone import Backbone, BackboneConfig, load_backbone
-from naics_graph.encode.finetune import FineTuneConfig
+from naics_graph.encode.finetune import FineTuneConfig, Tokens, TunedBackbone
 from naics_graph.encode.reader import TextReader
 from naics_graph.errors import ArtifactMismatchError
 from naics_graph.runs import Run
@@ -66,6 +66,25 @@ def weights(spaces: Spaces) -> Tensor:
     assert spaces.tuned is not None
     learned = [*spaces.space.parameters(), *spaces.tuned.parameters()]
     return torch.cat([p.detach().flatten().double() for p in learned])
+
+
+def test_the_channels_are_read_once_an_epoch_while_the_backbone_learns(
+    tmp_path: Path, data: ContrastData, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    forward = TunedBackbone.forward
+
+    def counted(tuned: TunedBackbone, tokens: Tokens, channel: Tensor) -> Tensor:
+        read.append(len(tokens))
+        return forward(tuned, tokens, channel)
+
+    monkeypatch.setattr(TunedBackbone, "forward", counted)
+    settings = dataclasses.replace(config("full"), refresh_every=1)
+    trained(tmp_path / "run", data, backbone, settings)
+    queries, channels = len(data.query_code), len(data.texts.texts)
+    epochs = settings.finetune.epochs
+    # Both are read once more when the backbone has learned.
+    assert sum(read) == (epochs + 1) * (queries + channels)
 
 
 @pytest.mark.parametrize("mode", ["lora", "full"])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -12,16 +15,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from naics_graph import memory
 from naics_graph.contrast.config import ContrastConfig, LossWeights, ObjectiveConfig
-from naics_graph.contrast.data import ContrastData, SourceWeights
+from naics_graph.contrast.data import Batch, ContrastData, SourceWeights
+from naics_graph.contrast.negatives import NegativesConfig, Strategy
 from naics_graph.contrast.objective import Objective
 from naics_graph.contrast.optimisation import DivergedError
-from naics_graph.contrast.space import CodeSpace
+from naics_graph.contrast.space import TEMPERATURES, CodeSpace
 from naics_graph.contrast.trainer import ContrastTrainer, build_space
+from naics_graph.encode.channels import ChannelFeatures
 from naics_graph.encode.lexical import LexicalConfig
 from naics_graph.encode.mixture import MixtureConfig
 from naics_graph.encode.reader import TextInputs
-from naics_graph.encode.text_map import TextMapConfig
+from naics_graph.encode.text_map import TextMapConfig, TextMapOutput
+from naics_graph.errors import NaicsGraphError, OutOfMemoryError
 from naics_graph.runs import Run
 from naics_graph.store.contract import Progress
 from naics_graph.taxonomy.model import Exclusion, IndexEntry, Industry, Role, Taxonomy
@@ -250,6 +257,159 @@ def test_a_loss_that_is_not_finite_stops_and_is_named(tmp_path: Path, data: Cont
     with pytest.raises(DivergedError, match="query_code"):
         trainer.train()
     assert run.latest_checkpoint("contrast") is None
+
+
+class Faulty(Objective):
+    """An objective that goes wrong in one step."""
+
+    fault, step, at = "", 0, 0
+
+    def __call__(
+        self,
+        space: CodeSpace,
+        channels: ChannelFeatures,
+        batch: Batch,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        parts = super().__call__(space, channels, batch, generator)
+        self.step += 1
+        if self.step != self.at:
+            return parts
+        if self.fault == "memory":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if self.fault == "radius":
+            self.mean_radius = self.mean_radius + 9.0
+        elif self.fault == "gradient":
+            # Zero, whose slope is infinity times zero.
+            parts["hierarchy"] = parts["hierarchy"] + (0.0 * space.residual.sum()).sqrt()
+        else:
+            parts[self.fault] = parts[self.fault] * float("nan")
+        return parts
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "said"),
+    [
+        ("lambda_rank", DivergedError, "the loss part 'lambda_rank' became nan"),
+        ("gradient", DivergedError, "the gradient of residual became nan"),
+        ("radius", DivergedError, "mean radius of the codes"),
+        ("memory", OutOfMemoryError, r"lower contrast\.batch_size"),
+    ],
+)
+def test_a_late_fault_leaves_the_last_good_checkpoint_to_go_on_from(
+    tmp_path: Path, data: ContrastData, fault: str, error: type[NaicsGraphError], said: str
+) -> None:
+    run = Run.create(tmp_path / "run", "")
+    trainer = ContrastTrainer(CONFIG, data, run, 0)
+    objective = Faulty(CONFIG.objective, data, trainer.router)
+    objective.fault, objective.at = fault, 2 * trainer.steps + 2
+    trainer.objective = objective
+    with pytest.raises(error, match=said), memory.explained_shortage("train"):
+        trainer.train()
+    run.close()
+    found = Run(tmp_path / "run").latest_checkpoint("contrast")
+    assert found is not None
+    assert found.epoch == 2
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in found.tensors.values())
+    assert torch.equal(
+        trained(tmp_path / "run", data, CONFIG), trained(tmp_path / "whole", data, CONFIG)
+    )
+
+
+def rescaled(space: CodeSpace, k: float) -> CodeSpace:
+    """The same figure in the space of curvature k times as strong: all lengths / sqrt(k)."""
+    other, root = copy.deepcopy(space), math.sqrt(k)
+    placed, queries = other.placed, other.queries
+
+    def smaller(inputs: TextInputs, channel: Tensor) -> TextMapOutput:
+        output = queries(inputs, channel)
+        return output._replace(tangent=output.tangent / root)
+
+    other.placed = lambda *of: placed(*of) / root  # type: ignore[method-assign]
+    other.queries = smaller  # type: ignore[method-assign]
+    other.curvature = k * space.curvature
+    with torch.no_grad():
+        other.log_temperature.sub_(math.log(root))
+        other.log_scale.add_(math.log(root))
+    return other
+
+
+@pytest.mark.parametrize("query_loss", ["softmax", "dcl"])
+@pytest.mark.parametrize("strategy", ["all", "in_batch", "hard", "router", "tree"])
+@pytest.mark.parametrize("k", [0.2, 5.0])
+def test_only_lengths_times_the_root_of_the_curvature_count(
+    data: ContrastData, query_loss: Literal["softmax", "dcl"], strategy: Strategy, k: float
+) -> None:
+    """The law that fails where a part, a negative or a cluster is right at one curvature only."""
+    space = build_space(CONFIG, data, 0).eval()
+    with torch.no_grad():
+        space.residual.normal_(std=0.3, generator=torch.Generator().manual_seed(2))
+    negatives = NegativesConfig(strategies=(strategy,), count=3, eliminate=True, clusters=4)
+    config = dataclasses.replace(CONFIG.objective, query_loss=query_loss, negatives=negatives)
+    smaller = dataclasses.replace(
+        config,
+        rank_width=config.rank_width / math.sqrt(k),
+        radius_step=config.radius_step / math.sqrt(k),
+    )
+    batch = data.batch(torch.arange(0, len(data.query_code), 3))
+    channels = data.channels(space.reader)
+
+    def parts(space: CodeSpace, config: ObjectiveConfig) -> dict[str, Tensor]:
+        objective = Objective(config, data)
+        objective.recluster(space, channels, 0)
+        found = objective(space, channels, batch, torch.Generator().manual_seed(1))
+        return {name: part.detach() for name, part in found.items()}
+
+    ours, others = parts(space, config), parts(rescaled(space, k), smaller)
+    others["radius"] = k * others["radius"]
+    for name, part in ours.items():
+        assert float(others[name]) == pytest.approx(float(part), rel=1e-6), name
+
+
+def test_the_temperature_learns_within_its_bounds_and_comes_back(data: ContrastData) -> None:
+    space = build_space(CONFIG, data, 0)
+    least, most = TEMPERATURES
+    for bound, beyond in ((least, -9.0), (most, 9.0)):
+        with torch.no_grad():
+            space.log_temperature.fill_(beyond)
+        space.bound_temperature()
+        assert float(space.temperature.detach()) == pytest.approx(bound)
+        gradient(space, data, CONFIG.objective)
+        assert space.log_temperature.grad is not None
+        assert float(space.log_temperature.grad.abs()) > 0
+    with pytest.raises(ValueError, match=r"temperature is 5.*within 0\.02 and 2"):
+        ContrastConfig(temperature=5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"warmup": 1.0},
+        {"weight_decay": -1.0},
+        {"validate_every": -1},
+        {"residual_rate": -1.0},
+        {"averaging": 1.0},
+    ],
+)
+def test_settings_no_training_can_use_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} is .*, it must be"):
+        ContrastConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"sampled_codes": 0}, {"radius_step": 0.0}, {"smoothing": 1.0}, {"rank_width": 0.0}]
+)
+def test_settings_no_objective_can_use_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} is .*, it must be"):
+        ObjectiveConfig(**wrong)
+
+
+def test_residuals_at_a_rate_of_zero_stay_zero(tmp_path: Path, data: ContrastData) -> None:
+    run = Run.create(tmp_path / "run", "")
+    config = dataclasses.replace(CONFIG, residual_rate=0.0, epochs=1)
+    space = ContrastTrainer(config, data, run, 0).train()
+    run.close()
+    assert not bool(space.residual.any())
 
 
 def test_far_ancestors_count_less_under_a_decay(data: ContrastData) -> None:
