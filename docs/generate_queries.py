@@ -44,12 +44,14 @@ vintage, so load and train first.
 Distances are geodesic in the set's space of curvature -c: arcosh(-c <x, y>) / sqrt(c), written with
 the logarithm because Cypher has no arcosh, and 0 where rounding takes the argument below 1. Near 0
 the logarithm form is good to about 1e-5; `naics-graph search` measures in the polar form. On Neo4j
-the queries that look among all codes take `$candidates` from the vector index first and measure
-those exactly: more candidates, nearer to a full scan. The embedded database has no vector index and
-scans; its queries have no `$candidates`, and take the Lorentz product from the stored `knn`
-vectors, [x0, xs, z, 0 ...] with z = sqrt(M^2 - |x|^2): <x, y> = knn . knn - 2 x0 y0 - zx zy, one
-array product instead of a sum over a list. Both dialects express all of the queries below; they
-differ in the first index of a list (0, 1), in `log` and `ln`, and in how they sum.
+the queries that look for what is near one code take `$candidates` from the vector index first and
+measure those exactly: more candidates, nearer to a full scan. Those that look for near pairs
+measure all pairs, on either database: codes that are far in the tree are not among each other's
+nearest hundreds, which is all an index gives. The embedded database has no vector index and scans;
+its queries have no `$candidates`, and take the Lorentz product from the stored `knn` vectors, [x0,
+xs, z, 0 ...] with z = sqrt(M^2 - |x|^2): <x, y> = knn . knn - 2 x0 y0 - zx zy, one array product
+instead of a sum over a list. Both dialects express all of the queries below; they differ in the
+first index of a list (0, 1), in `log` and `ln`, and in how they sum.
 
 """
 

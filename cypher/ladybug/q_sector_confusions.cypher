@@ -7,7 +7,8 @@
 MATCH (active:EmbeddingSet {vintage: $vintage, status: 'active'})
 MATCH (one:Industry {vintage: $vintage, level: 2})-[:HAS_CHILD*4..4]->(origin:Industry)
 MATCH (two:Industry {vintage: $vintage, level: 2})-[:HAS_CHILD*4..4]->(near:Industry)
-WHERE one.key <> two.key AND origin.code < near.code AND near.embedding IS NOT NULL AND NOT near.missing
+WHERE one.key <> two.key AND origin.code < near.code AND origin.embedding IS NOT NULL AND NOT origin.missing
+  AND near.embedding IS NOT NULL AND NOT near.missing
 WITH active, one, two, origin, near,
      active.curvature * (2.0 * origin.knn[1] * near.knn[1] + origin.knn[active.dims + 2] * near.knn[active.dims + 2]
          - array_inner_product(origin.knn, near.knn)) AS cosh
