@@ -94,6 +94,31 @@ def sector_confusions(world: World, *, closest: int, limit: int) -> Rows:
     return sorted(rows, key=lambda row: (-row["pairs"], row["min_distance"]))[:limit]
 
 
+def reclassify(world: World, *, level: int, far: int, limit: int) -> Rows:
+    codes = sorted(i.code for i in world.taxonomy.industries if i.level == level)
+    apart = {
+        (a, b): int(world.tree.distance[world.index.position[a], world.index.position[b]])
+        for i, a in enumerate(codes)
+        for b in codes[i + 1 :]
+    }
+    found = sorted((world.between(*pair), *pair) for pair, edges in apart.items() if edges >= far)
+    return [
+        {
+            "code": a,
+            "title": _title(world, a),
+            "parent": world.index.by_code[a].parent,
+            "parent_title": _parent_title(world, a),
+            "near_code": b,
+            "near_title": _title(world, b),
+            "near_parent": world.index.by_code[b].parent,
+            "near_parent_title": _parent_title(world, b),
+            "distance": distance,
+            "tree_distance": apart[a, b],
+        }
+        for distance, a, b in found[:limit]
+    ]
+
+
 def entries_of_neighbours(world: World, *, code: str, entries: int, limit: int) -> Rows:
     near = _by_distance(world, code, [c for c in world.index.codes if len(c) == 6])[:limit]
     texts: dict[str, list[str]] = {}
@@ -218,6 +243,7 @@ REFERENCES: dict[str, Reference] = {
         siblings,
         near_but_outside,
         sector_confusions,
+        reclassify,
         entries_of_neighbours,
         radius_outliers,
         moved_most,
@@ -231,6 +257,11 @@ REFERENCES: dict[str, Reference] = {
 
 def _title(world: World, code: str) -> str:
     return world.index.by_code[code].title
+
+
+def _parent_title(world: World, code: str) -> str | None:
+    parent = world.index.by_code[code].parent
+    return None if parent is None else _title(world, parent)
 
 
 def _row(world: World, code: str, origin: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 from naics_graph.search.catalogue import Value, hybrid_query, run_hybrid
 from naics_graph.store.contract import GraphStore
-from tests.search.reference import REFERENCES
+from tests.search.reference import REFERENCES, reclassify
 from tests.search.world import CODE, TWINS, World
 
 PARAMETERS: dict[str, dict[str, Value]] = {
@@ -19,6 +19,7 @@ PARAMETERS: dict[str, dict[str, Value]] = {
     "siblings": {"code": "44111", "limit": 5},
     "near_but_outside": {"within": "441", "limit": 100},
     "sector_confusions": {"closest": 120, "limit": 10},
+    "reclassify": {"level": 6, "far": 8, "limit": 100},
     "entries_of_neighbours": {"code": CODE, "entries": 2, "limit": 4},
     "radius_outliers": {"limit": 20},
     "moved_most": {"limit": 45},
@@ -54,6 +55,19 @@ def test_a_distance_below_rounding_is_zero(store: GraphStore, vintage: str) -> N
         )
         assert rows[0]["is_parent"]
         assert 0.0 <= rows[0]["distance"] < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("level", "far"), [(2, 2), (3, 2), (3, 4), (5, 5), (6, 2), (6, 4), (6, 10), (2, 4), (6, 12)]
+)
+def test_pairs_far_in_the_tree_at_every_level(
+    store: GraphStore, world: World, level: int, far: int
+) -> None:
+    expected = reclassify(world, level=level, far=far, limit=30)
+    assert bool(expected) == (far <= 2 * (level - 1)), "two sectors are the farthest"
+    parameters: dict[str, Value] = {"vintage": world.taxonomy.vintage, "level": level, "far": far}
+    rows = run_hybrid(store, "reclassify", parameters | {"limit": 30})
+    assert [_rounded(row) for row in rows] == [_rounded(row) for row in expected]
 
 
 def test_an_unknown_code_answers_nothing(store: GraphStore) -> None:
