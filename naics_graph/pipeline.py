@@ -372,7 +372,7 @@ class _Stages:
     def _publish(self, published: Stage, metrics: Mapping[str, float]) -> None:
         require_current(self.export, self.store)
         contrast = self.config.contrast
-        points, before = self.images.codes[published], self.images.codes["contrast"]
+        points = self.images.codes[published]
         codes = self.images.tree.codes
         data = self.store.graph_version(self.taxonomy.vintage)
         config = ArtifactConfig(
@@ -416,7 +416,9 @@ class _Stages:
             # A run resumed after its write-back: the same weights gave the same points.
             self.store.activate_set(info.id)
         else:
-            self.store.publish(info, embedding_rows(codes, points, before, contrast.curvature))
+            before, refined = self.images.codes["contrast"], self.images.codes["refine"]
+            rows = embedding_rows(codes, points, before, refined, contrast.curvature)
+            self.store.publish(info, rows)
 
     def _published_backbone(self) -> str:
         """Weights that read questions, by sha256; learned ones are written to the artifact."""
@@ -441,12 +443,15 @@ def _without(hidden: HiddenTexts | None, space: CodeSpace) -> Without | None:
 
 
 def embedding_rows(
-    codes: Sequence[str], points: Tensor, before: Tensor, curvature: float
+    codes: Sequence[str], points: Tensor, before: Tensor, refined: Tensor, curvature: float
 ) -> EmbeddingRows:
-    """What is written to the database for (n, d+1) points; before: (n, d+1) those of stage 3."""
+    """What is written to the database for (n, d+1) points; before, refined: after stages 3 and 4.
+
+    `moved` is the same whichever of the two is published.
+    """
     # The distance of equal points is about 1e-30, never 0.
-    stayed = (points == before).all(dim=1)
-    moved = lorentz.distance(before, points, curvature).masked_fill(stayed, 0.0)
+    stayed = (refined == before).all(dim=1)
+    moved = lorentz.distance(before, refined, curvature).masked_fill(stayed, 0.0)
     return EmbeddingRows(
         codes=codes,
         embedding=points.numpy(),

@@ -24,11 +24,14 @@ from naics_graph.evaluate.gates import GateDecision
 from naics_graph.geometry import lorentz
 from naics_graph.pipeline import TrainConfig, TrainReport, embedding_rows, train
 from naics_graph.reading import with_fewer_entries, with_held_out
+from naics_graph.search.catalogue import Value, hybrid_query, run_hybrid
 from naics_graph.store.contract import GraphStore, NearestRequest
 from naics_graph.store.open import open_store
 from naics_graph.taxonomy.model import IndexEntry, Role, Taxonomy
 from naics_graph.taxonomy.sources import read_taxonomy
 from tests.encode.tiny import write_tiny_model
+from tests.search.reference import REFERENCES
+from tests.search.world import World
 
 SMALL = [
     "contrast.epochs=2",
@@ -39,6 +42,15 @@ SMALL = [
     "refine.epochs=1",
     "refine.batch_size=1024",
 ]
+
+# What needs the graph and the refined points together.
+QUESTIONS: dict[str, dict[str, Value]] = {
+    "reclassify": {"level": 6, "far": 10, "limit": 20},
+    "near_but_outside": {"within": "5415", "limit": 20},
+    "sector_confusions": {"closest": 500, "limit": 10},
+    "closest_exclusions": {"limit": 20},
+    "moved_most": {"limit": 20},
+}
 
 
 def with_entries(taxonomy: Taxonomy) -> Taxonomy:
@@ -122,6 +134,38 @@ def test_published_points_are_the_artifacts_and_on_the_sheet(
     info = store.embedding_sets()[0]
     assert (info.id, info.status, info.dims) == ("first", "active", 16)
     assert info.model_sha256 == artifact.model_sha256
+
+
+def require_answers(store: GraphStore, report: TrainReport) -> None:
+    """The database answers QUESTIONS as numpy does from the published points."""
+    artifact = Artifact.load(report.folder / "artifact")
+    taxonomy = store.taxonomy("2022")
+    published = dict(zip(*store.read_set(report.embedding_set), strict=True))
+    before, after = (torch.from_numpy(artifact.points(s)) for s in ("contrast", "refine"))
+    world = World(
+        taxonomy,
+        np.stack([published[industry.code] for industry in taxonomy.industries]),
+        lorentz.distance(before, after, artifact.curvature).numpy(),
+        artifact.curvature,
+        report.embedding_set,
+    )
+    assert list(artifact.codes) == list(world.index.codes)
+    for name, parameters in QUESTIONS.items():
+        expected = REFERENCES[name](world, **parameters)
+        assert len(expected) == parameters["limit"], name
+        given = dict(hybrid_query(store.dialect, name).parameters) | parameters
+        rows = run_hybrid(store, name, given)
+        assert [tuple(row) for row in rows] == [tuple(row) for row in expected], name
+        for row, wanted in zip(rows, expected, strict=True):
+            close = {k: pytest.approx(v, abs=1e-6) for k, v in wanted.items() if type(v) is float}
+            assert row == wanted | close, name
+
+
+@pytest.mark.slow
+def test_what_needs_graph_and_points_is_answered_as_numpy_does(
+    trained: tuple[GraphStore, TrainReport],
+) -> None:
+    require_answers(*trained)
 
 
 @pytest.mark.slow
@@ -232,6 +276,7 @@ def test_the_same_on_neo4j(
     expected_codes, expected = embedded.read_set("first")
     assert codes == expected_codes
     assert np.allclose(points, expected, atol=1e-9)
+    require_answers(neo4j_store, report)
 
 
 @pytest.mark.slow
@@ -269,7 +314,7 @@ def test_a_backbone_that_learned_is_published_with_the_model(home: Path, tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("accepted", [True, False])
-def test_codes_say_how_far_stage_4_moved_them(
+def test_codes_say_how_far_stage_4_moves_them_accepted_or_not(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accepted: bool
 ) -> None:
     decision = GateDecision(accepted, "as the test says", {})
@@ -285,13 +330,18 @@ def test_codes_say_how_far_stage_4_moved_them(
     before, after = (torch.from_numpy(artifact.points(s)) for s in ("contrast", "refine"))
     assert not torch.equal(before, after), "stage 4 did nothing"
     far = lorentz.distance(before, after, 2.0).tolist()
-    expected = dict(zip(artifact.codes, far, strict=True)) if accepted else {}
-    assert {row["code"]: row["moved"] for row in rows} == expected
+    assert {row["code"]: row["moved"] for row in rows} == dict(
+        zip(artifact.codes, far, strict=True)
+    )
+    assert artifact.published == ("refine" if accepted else "contrast")
 
 
 def test_a_code_that_stayed_where_it_was_moved_by_zero() -> None:
     before = lorentz.expmap0(torch.randn(3, 4, dtype=torch.float64), 2.0)
     after = before.clone()
     after[1] = before[0]
-    moved = embedding_rows(["a", "b", "c"], after, before, 2.0).moved
-    assert moved.tolist() == [0.0, float(lorentz.distance(before[1], before[0], 2.0)), 0.0]
+    for published in (before, after):
+        rows = embedding_rows(["a", "b", "c"], published, before, after, 2.0)
+        far = float(lorentz.distance(before[1], before[0], 2.0))
+        assert rows.moved.tolist() == [0.0, far, 0.0]
+        assert np.array_equal(rows.embedding, published.numpy())

@@ -1,7 +1,7 @@
-// Codes whose refined point moved most: how far stage 4 took them from stage 3's point, the farthest
-// first. Beside it, how far the parent moved, and what the code hears in the graph: its index
-// entries (validation left out) and the codes it excludes or that exclude it. No rows where stage 3
-// is published (nothing moved) or the set is older than this figure.
+// Codes whose refined point moved most: how far stage 4 moves them from where stage 3 placed them,
+// accepted or not, the farthest first. Beside it, how far the parent moves, and what the code hears in
+// the graph: its index entries (validation left out) and the codes it excludes or that exclude it. No
+// rows where no stage 4 was trained or the set is older than this figure.
 // Dialect: Neo4j 5.26 and newer; ladybug 0.22 (embedded)
 // :param vintage => '2022';
 // :param limit => 10;

@@ -68,7 +68,8 @@ class EmbeddingRows:
 
     embedding: (n, d+1) Lorentz points, time first. radius: (n,) geodesic distance from the origin.
     poincare: (n, 2) a picture in the unit disk. knn: (n, KNN_WIDTH) index vectors, zero-padded.
-    moved: (n,) geodesic distance from where stage 3 had placed the code, 0 where it stayed.
+    moved: (n,) how far stage 4 moves the code from where stage 3 placed it, accepted or not:
+    geodesic, 0 where it stays.
     """
 
     codes: Sequence[str]
