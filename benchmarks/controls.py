@@ -6,8 +6,10 @@ identity and are as large or larger.
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,6 +53,27 @@ def trained(
             )
         finally:
             run.close()
+
+
+def networks(
+    shape: HGCNConfig, dim: int, curvature: float
+) -> dict[str, Callable[[], RefineNetwork]]:
+    """Stage 4 and the networks beside it by name: what makes each, of codes (n, dim + 1)."""
+    without = tuple(r for r in shape.relations if "classified_as" not in r)
+    found: dict[str, tuple[type[RefineNetwork], tuple[str, ...]]] = {
+        "stage 4": (RefineNetwork, shape.relations),
+        "stage 4 without entries": (RefineNetwork, without),
+        "no graph": (RefineNetwork, ()),
+        "Euclidean": (Euclidean, shape.relations),
+        "GraphSAGE": (Sage, shape.relations),
+        "GraphSAGE without entries": (Sage, without),
+        "GAT": (Gat, shape.relations),
+        "GAT without entries": (Gat, without),
+    }
+    return {
+        name: partial(kind, dataclasses.replace(shape, relations=relations), dim, curvature)
+        for name, (kind, relations) in found.items()
+    }
 
 
 def propagated(points: Tensor, graph: GraphExport, share: float, curvature: float) -> Tensor:

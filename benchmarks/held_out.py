@@ -10,7 +10,8 @@ up is their parent, of all of them / of those with siblings. A code may hear, an
 nothing: its texts alone place it. Entries: those under it and its exclusions. The tree: its parent
 as well, so that half of the answer is given.
 
-Controls train beside stage 4 (`benchmarks/refinement.py`). Unlearned: propagation over the tree,
+Of stage 4 the gate's decision is printed, with entries and exclusions heard by these codes.
+Controls train beside it (`benchmarks/refinement.py`). Unlearned: propagation over the tree,
 and codes moved toward the mean of their entries.
 """
 
@@ -20,17 +21,26 @@ import argparse
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from controls import Euclidean, Gat, Sage, propagated, toward_entries, trained
+import numpy as np
+from controls import networks, propagated, toward_entries, trained
 from stage3 import Bench, machine, spread
 from torch import Tensor, no_grad
 
 from naics_graph import settings
 from naics_graph.config import load_config
+from naics_graph.contrast.data import ContrastData
+from naics_graph.contrast.space import CodeSpace
+from naics_graph.encode.reader import TextInputs
+from naics_graph.evaluate.gates import Evidence, accept_refinement
 from naics_graph.evaluate.held_out import held_out_codes, without_codes
+from naics_graph.evaluate.hierarchy import tree_metrics
 from naics_graph.evaluate.neighbourhood import GIVEN, Neighbourhood
+from naics_graph.evaluate.retrieval import reciprocal_ranks
+from naics_graph.geometry import lorentz
 from naics_graph.pipeline import TrainConfig
 from naics_graph.refine.graph import of_codes
-from naics_graph.refine.inputs import refine_inputs
+from naics_graph.refine.inputs import query_points, refine_inputs
+from naics_graph.refine.layers import DEPTHS
 from naics_graph.refine.network import RefineNetwork
 from naics_graph.store.contract import GraphExport
 from naics_graph.store.open import open_store
@@ -81,7 +91,7 @@ def _trained(
         space, data, of_codes(graph, known), around.code_points[~around.unseen]
     )
     without = None if hidden is None else partial(hidden.codes, space)
-    shape, dim, c = config.refine.network, config.contrast.map.dim, space.curvature
+    dim, c = config.contrast.map.dim, space.curvature
     points, entries = around.code_points, around.entry_points
     systems: dict[str, System] = {"stage 3": lambda _: points}
     for share in (0.1, 0.3, 0.5):
@@ -89,19 +99,52 @@ def _trained(
         systems[f"toward entries {share}"] = partial(
             toward_entries, points, entry_points=entries, share=share, curvature=c
         )
-    networks: dict[str, type[RefineNetwork]] = {
-        "stage 4": RefineNetwork,
-        "Euclidean": Euclidean,
-        "GraphSAGE": Sage,
-        "GAT": Gat,
-    }
-    for name, kind in networks.items():
+    judged = _Judged(bench, space, data)
+    before = judged.evidence(around, inputs.code_points, points)
+    for name, make in networks(config.refine.network, dim, c).items():
         if only and not any(word in name for word in only):
             continue
-        make = partial(kind, shape, dim, c)
-        network = trained(inputs, config.refine, make, seed, without).network
-        systems[name] = partial(_refined, network, points=points, entries=entries)
+        result = trained(inputs, config.refine, make, seed, without)
+        systems[name] = partial(_refined, result.network, points=points, entries=entries)
+        if name == "stage 4":
+            moved = systems[name](around.given("entries"))
+            after = judged.evidence(around, result.code_points, moved, result.network)
+            decision = accept_refinement(before, after)
+            word = "accepted" if decision.accepted else "refused"
+            print(f"seed {seed}: stage 4 {word}: {decision.reason}\n", flush=True)
     return around, systems
+
+
+class _Judged:
+    """The validation texts of the codes trained on, as the space places them."""
+
+    def __init__(self, bench: Bench, space: CodeSpace, data: ContrastData) -> None:
+        self.tree, self.curvature = data.tree, space.curvature
+        leaves = np.flatnonzero(self.tree.depth == DEPTHS)
+        leaf = {self.tree.codes[position]: i for i, position in enumerate(leaves)}
+        asked = [e for e in bench.taxonomy.entries if e.evaluated and e.code in leaf]
+        texts = TextInputs.of([e.text for e in asked], bench.encoder, data.vocabulary)
+        self.leaves, self.truth = leaves, np.array([leaf[e.code] for e in asked])
+        with no_grad():
+            self.queries = query_points(space, texts)
+
+    @no_grad()
+    def evidence(
+        self,
+        around: Neighbourhood,
+        known: Tensor,
+        whole: Tensor,
+        network: RefineNetwork | None = None,
+    ) -> Evidence:
+        """Of the codes trained on at `known` (k, d+1), and of all at `whole` (n, d+1)."""
+        queries = self.queries if network is None else network.refine_queries(self.queries)
+        between = lorentz.pairwise_distance(known, known, self.curvature).numpy()
+        scores = -lorentz.pairwise_distance(queries, known[self.leaves], self.curvature).numpy()
+        return Evidence(
+            reciprocal_ranks(scores, self.truth),
+            tree_metrics(between, self.tree),
+            around.parents_found(whole),
+        )
 
 
 @no_grad()

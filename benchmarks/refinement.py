@@ -31,11 +31,9 @@ import torch
 from controls import (
     ATTACHED,
     Attached,
-    Euclidean,
-    Gat,
     Queries,
-    Sage,
     attached,
+    networks,
     propagated,
     trained,
 )
@@ -129,7 +127,6 @@ System = Callable[[int], tuple[Tensor, Queries]]
 def _systems(task: Task, config: RefineConfig) -> dict[str, System]:
     """Every system by name: given a seed, the codes (n, d+1) and the map of queries."""
     shape, inputs = config.network, task.inputs
-    without = tuple(r for r in shape.relations if "classified_as" not in r)
     dim, c = inputs.code_points.shape[1] - 1, inputs.curvature
 
     def learned(make: Callable[[], RefineNetwork]) -> System:
@@ -139,21 +136,8 @@ def _systems(task: Task, config: RefineConfig) -> dict[str, System]:
 
         return system
 
-    def network(kind: type[RefineNetwork], relations: tuple[str, ...] = shape.relations) -> System:
-        changed = dataclasses.replace(shape, relations=relations)
-        return learned(lambda: kind(changed, dim, c))
-
-    systems: dict[str, System] = {
-        "stage 3": lambda _: (inputs.code_points, _unmoved),
-        "stage 4": network(RefineNetwork),
-        "stage 4 without entries": network(RefineNetwork, without),
-        "no graph": network(RefineNetwork, ()),
-        "Euclidean": network(Euclidean),
-        "GraphSAGE": network(Sage),
-        "GraphSAGE without entries": network(Sage, without),
-        "GAT": network(Gat),
-        "GAT without entries": network(Gat, without),
-    }
+    systems: dict[str, System] = {"stage 3": lambda _: (inputs.code_points, _unmoved)}
+    systems |= {name: learned(make) for name, make in networks(shape, dim, c).items()}
     for share in (0.1, 0.3):
         codes = propagated(inputs.code_points, inputs.graph, share, c)
         systems[f"propagation {share}"] = lambda _, codes=codes: (codes, _unmoved)  # type: ignore[misc]

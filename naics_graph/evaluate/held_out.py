@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from naics_graph.contrast.data import ContrastData
@@ -99,12 +100,28 @@ def held_out_metrics(
 def parents_found(
     points: Tensor, tree: Tree, held_out: Sequence[str], curvature: float
 ) -> HeldOutMetrics:
-    """Whether the nearest to each held-out code, among all codes one level up, is its parent.
+    """How many of the held-out codes find their parent; arguments as for `parent_is_nearest`."""
+    hit = parent_is_nearest(points, tree, held_out, curvature)
+    rows = np.array([tree.position[code] for code in held_out])
+    children = np.bincount(tree.parent[tree.parent >= 0], minlength=len(tree.codes))
+    siblings = children[tree.parent[rows]] > 1
+    return HeldOutMetrics(
+        codes=len(rows),
+        parent_at_1=float(hit.mean()),
+        with_siblings=int(siblings.sum()),
+        parent_at_1_with_siblings=float(hit[siblings].mean()),
+    )
+
+
+def parent_is_nearest(
+    points: Tensor, tree: Tree, held_out: Sequence[str], curvature: float
+) -> NDArray[np.bool_]:
+    """Whether the nearest to each held-out code, among all codes one level up, is its parent: (k,).
 
     Args:
         points: (n, d+1) of all codes, wherever they come from.
         tree: over the n codes.
-        held_out: the codes never trained on.
+        held_out: the k codes never trained on.
         curvature: c > 0.
     """
     distance = lorentz.pairwise_distance(points, points, curvature).numpy()
@@ -112,15 +129,7 @@ def parents_found(
     # In the order of `parent_hits`: depth by depth.
     below = np.concatenate([np.flatnonzero(tree.depth == depth) for depth in range(2, 6)])
     hit[below] = parent_hits(distance, tree)
-    rows = np.array([tree.position[code] for code in held_out])
-    children = np.bincount(tree.parent[tree.parent >= 0], minlength=len(tree.codes))
-    siblings = rows[children[tree.parent[rows]] > 1]
-    return HeldOutMetrics(
-        codes=len(rows),
-        parent_at_1=float(hit[rows].mean()),
-        with_siblings=len(siblings),
-        parent_at_1_with_siblings=float(hit[siblings].mean()),
-    )
+    return hit[[tree.position[code] for code in held_out]]
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.space import CodeSpace
 from naics_graph.encode.channels import TextEncoder
 from naics_graph.encode.reader import TextInputs
-from naics_graph.evaluate.held_out import HeldOutMetrics, parents_found, placed
+from naics_graph.evaluate.held_out import HeldOutMetrics, parent_is_nearest, parents_found, placed
 from naics_graph.refine.graph import HAS_CHILD, INDUSTRY
 from naics_graph.refine.inputs import query_points
 from naics_graph.store.contract import GraphExport
@@ -90,3 +90,7 @@ class Neighbourhood:
     def metrics(self, points: Tensor) -> HeldOutMetrics:
         """parent@1 of the held-out codes where all codes are at `points` (n, d+1)."""
         return parents_found(points, self.tree, self.held_out, self.curvature)
+
+    def parents_found(self, points: Tensor) -> NDArray[np.bool_]:
+        """(k,) which of the held-out codes find their parent there."""
+        return parent_is_nearest(points, self.tree, self.held_out, self.curvature)

@@ -21,8 +21,10 @@ TREE = TreeMetrics(
 RANKS = np.random.default_rng(0).choice([1.0, 0.5, 1 / 3, 0.1], 400)
 
 
-def evidence(shift: float = 0.0, unseen: float | None = None, **tree: float) -> Evidence:
-    return Evidence(RANKS + shift, dataclasses.replace(TREE, **tree), unseen)
+def evidence(shift: float = 0.0, unseen: int | None = None, **tree: float) -> Evidence:
+    """Of 100 codes never trained on the first `unseen` find their parent."""
+    found = None if unseen is None else np.arange(100) < unseen
+    return Evidence(RANKS + shift, dataclasses.replace(TREE, **tree), found)
 
 
 def test_a_gain_on_the_tree_without_a_loss_is_accepted() -> None:
@@ -40,9 +42,16 @@ def test_less_distortion_is_a_gain() -> None:
     assert "less distortion +0.0300" in decision.reason
 
 
-def test_a_gain_on_unseen_codes_is_enough() -> None:
-    assert accept_refinement(evidence(unseen=0.8), evidence(unseen=0.9)).accepted
-    assert not accept_refinement(evidence(unseen=0.8), evidence(unseen=0.8)).accepted
+def test_a_gain_on_unseen_codes_is_enough_beyond_noise() -> None:
+    assert accept_refinement(evidence(unseen=80), evidence(unseen=90)).accepted
+    for few in (80, 81, 82):
+        assert not accept_refinement(evidence(unseen=80), evidence(unseen=few)).accepted
+
+
+def test_a_loss_on_unseen_codes_is_not_made_up_for_beyond_noise() -> None:
+    before = evidence(unseen=90)
+    assert not accept_refinement(before, evidence(unseen=80, edge_map=TREE.edge_map + 0.1)).accepted
+    assert accept_refinement(before, evidence(unseen=89, edge_map=TREE.edge_map + 0.1)).accepted
 
 
 def test_a_loss_on_text_beyond_noise_is_refused() -> None:
