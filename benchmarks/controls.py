@@ -13,18 +13,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from naics_graph.geometry import lorentz
 from naics_graph.refine.config import RefineConfig
-from naics_graph.refine.graph import CLASSIFIED_AS, ENTRY, HAS_CHILD, INDUSTRY
+from naics_graph.refine.graph import CLASSIFIED_AS, ENTRY, EXCLUDES, HAS_CHILD, INDUSTRY
 from naics_graph.refine.inputs import RefineInputs
 from naics_graph.refine.layers import DEPTHS, SELF, LorentzConv
 from naics_graph.refine.network import HGCNConfig, RefineNetwork
 from naics_graph.refine.trainer import RefineResult, Without, train_refinement
 from naics_graph.runs import Run
 from naics_graph.store.contract import GraphExport, Relation
+from naics_graph.taxonomy.tree import Tree
 
 NEAREST: Final = 5
 ATTACHED: Final = "attached"
@@ -74,6 +76,16 @@ def networks(
         name: partial(kind, dataclasses.replace(shape, relations=relations), dim, curvature)
         for name, (kind, relations) in found.items()
     }
+
+
+def with_siblings(graph: GraphExport, tree: Tree) -> GraphExport:
+    """The graph with edges between siblings in the place of the exclusions.
+
+    Sectors are no siblings: they have no common parent in the graph.
+    """
+    pairs = np.argwhere((tree.parent[:, None] == tree.parent) & (tree.parent >= 0)).T
+    siblings = pairs[:, pairs[0] < pairs[1]].astype(np.int64)
+    return dataclasses.replace(graph, edges={**graph.edges, EXCLUDES: siblings})
 
 
 def propagated(points: Tensor, graph: GraphExport, share: float, curvature: float) -> Tensor:

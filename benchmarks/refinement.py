@@ -10,6 +10,7 @@ losses and steps, start at the identity, and are as large as stage 4 or larger:
 no graph: stage 4 that hears nobody. Euclidean: the same convolution with means of tangent vectors
 at the origin in place of Lorentz centroids. GraphSAGE, GAT: PyTorch Geometric's, one per relation,
 on tangent vectors, added through a gate that starts at 0. Without entries: entries are no nodes.
+Siblings for exclusions: stage 4 in a graph whose exclusions are edges between siblings.
 Propagation: every code moves toward its neighbours in the tree, tangent vectors, ten rounds with a
 restart; nothing is learned. Attached: a query hears its nearest entries. In stage 3 it moves to
 the centroid of itself and them, their weights together w; in stage 4 it hears them through the
@@ -36,6 +37,7 @@ from controls import (
     networks,
     propagated,
     trained,
+    with_siblings,
 )
 from torch import Tensor
 
@@ -129,7 +131,7 @@ def _systems(task: Task, config: RefineConfig) -> dict[str, System]:
     shape, inputs = config.network, task.inputs
     dim, c = inputs.code_points.shape[1] - 1, inputs.curvature
 
-    def learned(make: Callable[[], RefineNetwork]) -> System:
+    def learned(make: Callable[[], RefineNetwork], inputs: RefineInputs = inputs) -> System:
         def system(seed: int) -> tuple[Tensor, Queries]:
             result = trained(inputs, config, make, seed)
             return result.code_points, torch.no_grad()(result.network.refine_queries)
@@ -138,6 +140,8 @@ def _systems(task: Task, config: RefineConfig) -> dict[str, System]:
 
     systems: dict[str, System] = {"stage 3": lambda _: (inputs.code_points, _unmoved)}
     systems |= {name: learned(make) for name, make in networks(shape, dim, c).items()}
+    siblings = dataclasses.replace(inputs, graph=with_siblings(inputs.graph, inputs.tree))
+    systems["siblings for exclusions"] = learned(networks(shape, dim, c)["stage 4"], siblings)
     for share in (0.1, 0.3):
         codes = propagated(inputs.code_points, inputs.graph, share, c)
         systems[f"propagation {share}"] = lambda _, codes=codes: (codes, _unmoved)  # type: ignore[misc]
