@@ -118,7 +118,10 @@ def on_two_nodes(command: list[str], environment: dict[str, str]) -> str:
 def test_two_processes_publish_what_one_does(
     home: Path, in_two: Callable[[list[str], dict[str, str]], str]
 ) -> None:
-    """Metrics and points to 1e-6. Every expert is chosen, for a choice is not continuous."""
+    """Points to 1e-6. Every expert is chosen, for a choice is not continuous.
+
+    Nor is a rank: two pairs of codes that swap places move Spearman by 1e-6, so figures have 1e-5.
+    """
     write_tiny_model(home / "model")
     database = str(home / "tiny.lbug")
     with open_store(database) as store:
@@ -152,7 +155,7 @@ def test_two_processes_publish_what_one_does(
     two = json.loads(in_two(command, environment))
     assert two["embedding_set"] == "two"
     for stage, other in zip(one.stages, two["stages"], strict=True):
-        assert other["metrics"] == pytest.approx(dict(stage.metrics), abs=1e-6), stage.stage
+        assert other["metrics"] == pytest.approx(dict(stage.metrics), abs=1e-5), stage.stage
     with open_store(database, read_only=True) as store:
         codes, points = store.read_set("one")
         same, others = store.read_set("two")
@@ -164,7 +167,7 @@ def test_two_processes_publish_what_one_does(
     for record, other in zip(*(log[2:] for log in logs), strict=True):
         assert {"mrr", "edge_map", "mean_radius"} <= set(other)
         assert min(record.pop("resident_mib"), other.pop("resident_mib")) > 10
-        assert other == pytest.approx(record, abs=1e-6)
+        assert other == pytest.approx(record, abs=1e-5)
     refined = [
         Artifact.load(home / "data" / "runs" / name / "artifact").points("refine")
         for name in ("one", "two")
