@@ -19,7 +19,6 @@ SHORT = (
     "entries_per_code=16",
     "contrast.epochs=4",
     "contrast.batch_size=256",
-    "contrast.lexical.dim=64",
     "contrast.validate_every=0",
     "contrast.map.channel_dropout=0.1",
     "contrast.objective.residual_dropout=0",

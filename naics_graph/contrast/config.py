@@ -110,7 +110,7 @@ class ContrastConfig:
     finetune: FineTuneConfig = field(default_factory=FineTuneConfig)
     curvature: float = 1.0
     epochs: int = 8
-    batch_size: int = 512
+    batch_size: int = 1024
     learning_rate: float = 5e-3
     residual_rate: float = 2e-2
     weight_decay: float = 0.01

@@ -37,7 +37,7 @@ class LexicalConfig:
     learning_rate: peak of the table's.
     """
 
-    dim: int = 128
+    dim: int = 64
     log2_buckets: int = 17
     dropout: float = 0.5
     learning_rate: float = 1e-2
