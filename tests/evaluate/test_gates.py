@@ -43,14 +43,26 @@ def test_less_distortion_is_a_gain() -> None:
 
 
 def test_a_gain_on_unseen_codes_is_enough_beyond_noise() -> None:
-    assert accept_refinement(evidence(unseen=80), evidence(unseen=90)).accepted
+    decision = accept_refinement(evidence(unseen=80), evidence(unseen=90))
+    assert decision.accepted
+    assert decision.reason.startswith("refinement gains on codes never trained on: held-out MRR")
     for few in (80, 81, 82):
-        assert not accept_refinement(evidence(unseen=80), evidence(unseen=few)).accepted
+        decision = accept_refinement(evidence(unseen=80), evidence(unseen=few))
+        assert not decision.accepted
+        # What was seen is reported, also where it may be noise.
+        assert decision.numbers["unseen_change"] == pytest.approx((few - 80) / 100)
+        assert decision.numbers["unseen_change_low"] <= 0 <= decision.numbers["unseen_change_high"]
+        change = f"parents of codes never trained on +0.0{few - 80}00 (95 % "
+        assert decision.reason.startswith("refinement gains nothing")
+        assert change in decision.reason
 
 
 def test_a_loss_on_unseen_codes_is_not_made_up_for_beyond_noise() -> None:
     before = evidence(unseen=90)
-    assert not accept_refinement(before, evidence(unseen=80, edge_map=TREE.edge_map + 0.1)).accepted
+    decision = accept_refinement(before, evidence(unseen=80, edge_map=TREE.edge_map + 0.1))
+    assert not decision.accepted
+    assert decision.reason.startswith("refinement loses on codes never trained on")
+    assert decision.numbers["unseen_change_high"] < 0
     assert accept_refinement(before, evidence(unseen=89, edge_map=TREE.edge_map + 0.1)).accepted
 
 
