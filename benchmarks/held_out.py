@@ -19,9 +19,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
-import numpy as np
 from controls import networks, propagated, toward_entries, trained
 from stage3 import Bench, machine, spread
 from torch import Tensor, no_grad
@@ -31,17 +31,14 @@ from naics_graph.config import load_config
 from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.space import CodeSpace
 from naics_graph.encode.reader import TextInputs
-from naics_graph.evaluate.gates import Evidence, accept_refinement
+from naics_graph.evaluate.gates import accept_refinement
 from naics_graph.evaluate.held_out import held_out_codes, without_codes
-from naics_graph.evaluate.hierarchy import tree_metrics
 from naics_graph.evaluate.neighbourhood import GIVEN, Neighbourhood
-from naics_graph.evaluate.retrieval import reciprocal_ranks
-from naics_graph.geometry import lorentz
 from naics_graph.pipeline import TrainConfig
 from naics_graph.refine.graph import of_codes
 from naics_graph.refine.inputs import query_points, refine_inputs
-from naics_graph.refine.layers import DEPTHS
 from naics_graph.refine.network import RefineNetwork
+from naics_graph.stage_images import StageImages
 from naics_graph.store.contract import GraphExport
 from naics_graph.store.open import open_store
 
@@ -99,52 +96,33 @@ def _trained(
         systems[f"toward entries {share}"] = partial(
             toward_entries, points, entry_points=entries, share=share, curvature=c
         )
-    judged = _Judged(bench, space, data)
-    before = judged.evidence(around, inputs.code_points, points)
+    images, queries = _judges(bench, space, data)
+    images.put("contrast", inputs.code_points, queries)
     for name, make in networks(config.refine.network, dim, c).items():
         if only and not any(word in name for word in only):
             continue
         result = trained(inputs, config.refine, make, seed, without)
         systems[name] = partial(_refined, result.network, points=points, entries=entries)
         if name == "stage 4":
+            with no_grad():
+                images.put("refine", result.code_points, result.network.refine_queries(queries))
             moved = systems[name](around.given("entries"))
-            after = judged.evidence(around, result.code_points, moved, result.network)
+            before = replace(images.evidence("contrast"), unseen=around.parents_found(points))
+            after = replace(images.evidence("refine"), unseen=around.parents_found(moved))
             decision = accept_refinement(before, after)
             word = "accepted" if decision.accepted else "refused"
             print(f"seed {seed}: stage 4 {word}: {decision.reason}\n", flush=True)
     return around, systems
 
 
-class _Judged:
-    """The validation texts of the codes trained on, as the space places them."""
-
-    def __init__(self, bench: Bench, space: CodeSpace, data: ContrastData) -> None:
-        self.tree, self.curvature = data.tree, space.curvature
-        leaves = np.flatnonzero(self.tree.depth == DEPTHS)
-        leaf = {self.tree.codes[position]: i for i, position in enumerate(leaves)}
-        asked = [e for e in bench.taxonomy.entries if e.evaluated and e.code in leaf]
-        texts = TextInputs.of([e.text for e in asked], bench.encoder, data.vocabulary)
-        self.leaves, self.truth = leaves, np.array([leaf[e.code] for e in asked])
-        with no_grad():
-            self.queries = query_points(space, texts)
-
-    @no_grad()
-    def evidence(
-        self,
-        around: Neighbourhood,
-        known: Tensor,
-        whole: Tensor,
-        network: RefineNetwork | None = None,
-    ) -> Evidence:
-        """Of the codes trained on at `known` (k, d+1), and of all at `whole` (n, d+1)."""
-        queries = self.queries if network is None else network.refine_queries(self.queries)
-        between = lorentz.pairwise_distance(known, known, self.curvature).numpy()
-        scores = -lorentz.pairwise_distance(queries, known[self.leaves], self.curvature).numpy()
-        return Evidence(
-            reciprocal_ranks(scores, self.truth),
-            tree_metrics(between, self.tree),
-            around.parents_found(whole),
-        )
+@no_grad()
+def _judges(bench: Bench, space: CodeSpace, data: ContrastData) -> tuple[StageImages, Tensor]:
+    """Where the codes trained on are judged, and the (q, d+1) validation texts of theirs."""
+    known = set(data.tree.codes)
+    asked = [e for e in bench.taxonomy.entries if e.evaluated and e.code in known]
+    texts = TextInputs.of([e.text for e in asked], bench.encoder, data.vocabulary)
+    images = StageImages(data.tree, [e.code for e in asked], space.curvature)
+    return images, query_points(space, texts)
 
 
 @no_grad()
