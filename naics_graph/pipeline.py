@@ -29,7 +29,7 @@ from naics_graph.artifact import (
     file_sha256,
     write_artifact,
 )
-from naics_graph.config import dump_config, load_config
+from naics_graph.config import dump_config, load_config, require_not_negative
 from naics_graph.contrast.config import ContrastConfig
 from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.finetuning import train_space
@@ -84,8 +84,7 @@ class TrainConfig:
         """Refuse a share outside [0, 0.5] and a negative number."""
         if not 0.0 <= self.held_out <= 0.5:
             raise ValueError(f"held_out is {self.held_out}, it must be within 0 and 0.5")
-        if self.entries_per_code < 0:
-            raise ValueError(f"entries_per_code is {self.entries_per_code}, it must be 0 or more")
+        require_not_negative(self, "entries_per_code")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from naics_graph.config import require_above_zero, require_at_least_one
+from naics_graph.config import require_above_zero, require_at_least_one, require_not_negative
 from naics_graph.encode.backbone import Backbone, pooled
 from naics_graph.encode.ragged import picked
 from naics_graph.taxonomy.model import CHANNELS, Channel
@@ -60,8 +60,7 @@ class FineTuneConfig:
         """Refuse values no training can use."""
         require_above_zero(self, "learning_rate", "head_rate", "settle_rate")
         require_at_least_one(self, "epochs", "batch_size", "lora_rank", "tokens")
-        if self.settle_epochs < 0:
-            raise ValueError(f"settle_epochs is {self.settle_epochs}, it must be 0 or more")
+        require_not_negative(self, "settle_epochs")
 
     def resolved(self, device: torch.device) -> Literal["frozen", "lora", "full"]:
         """The mode on a device."""

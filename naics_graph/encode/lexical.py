@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from naics_graph.config import require_above_zero, require_not_negative
 from naics_graph.encode.ragged import picked
 
 if TYPE_CHECKING:
@@ -44,14 +45,12 @@ class LexicalConfig:
 
     def __post_init__(self) -> None:
         """Refuse shapes and rates no encoder can have."""
-        if self.dim < 0:
-            raise ValueError(f"dim is {self.dim}, it must be 0 or more")
+        require_not_negative(self, "dim")
+        require_above_zero(self, "learning_rate")
         if not 8 <= self.log2_buckets <= 24:
             raise ValueError(f"log2_buckets is {self.log2_buckets}, it must be within 8 and 24")
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout is {self.dropout}, it must be within 0 and 1")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate is {self.learning_rate}, it must be above 0")
 
     @property
     def buckets(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from naics_graph.config import require_above_zero, require_at_least_one
+from naics_graph.config import require_above_zero, require_at_least_one, require_below_one
 from naics_graph.refine.network import HGCNConfig
 from naics_graph.refine.objective import RefineObjectiveConfig
 
@@ -43,8 +43,7 @@ class RefineConfig:
         """Refuse values no training can use."""
         require_above_zero(self, "learning_rate", "gate_rate", "gradient_norm", "radius_limit")
         require_at_least_one(self, "epochs", "batch_size")
-        if not 0.0 <= self.blend < 1.0:
-            raise ValueError(f"blend is {self.blend}, it must be in [0, 1)")
+        require_below_one(self, "blend")
         if len(self.fan_out) != self.network.layers or 0 in self.fan_out:
             raise ValueError(
                 f"fan_out is {list(self.fan_out)}, it must name neighbours, or -1 for all, "

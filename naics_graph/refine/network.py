@@ -12,6 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from naics_graph.config import require_below_one
 from naics_graph.refine.layers import DEPTHS, SELF, LorentzConv, Weighting
 from naics_graph.store.contract import GraphExport, Relation
 from naics_graph.taxonomy.model import level_of
@@ -49,8 +50,7 @@ class HGCNConfig:
         unknown = sorted(set(self.relations) - set(RELATIONS))
         if unknown or len(set(self.relations)) < len(self.relations):
             raise ValueError(f"relations must be distinct names of {', '.join(RELATIONS)}")
-        if not 0.0 <= self.dropout < 1.0:
-            raise ValueError(f"dropout is {self.dropout}, it must be in [0, 1)")
+        require_below_one(self, "dropout")
 
 
 class RefineNetwork(nn.Module):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from naics_graph.config import require_below_one
 from naics_graph.contrast.losses import (
     hierarchy_preservation,
     radius_regularisation,
@@ -64,8 +65,7 @@ class RefineObjectiveConfig:
         """Refuse values no training can use."""
         if not self.temperature > 0 or self.sampled_codes < 1 or self.margin < 0:
             raise ValueError("temperature and sampled_codes must be above 0, margin 0 or more")
-        if not 0.0 <= self.smoothing < 1.0:
-            raise ValueError(f"smoothing is {self.smoothing}, it must be in [0, 1)")
+        require_below_one(self, "smoothing")
 
 
 def hyperbolic_triplet(
