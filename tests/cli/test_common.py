@@ -57,11 +57,17 @@ def test_quiet_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_progress_on_a_terminal_is_a_bar_a_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+def terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> io.StringIO:
+    """What the commands write to from now on, as to a terminal of that width."""
     screen = io.StringIO()
     monkeypatch.setattr(
-        common, "stderr_console", lambda: Console(file=screen, force_terminal=True, width=80)
+        common, "stderr_console", lambda: Console(file=screen, force_terminal=True, width=width)
     )
+    return screen
+
+
+def test_progress_on_a_terminal_is_a_bar_a_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = terminal(monkeypatch, width=80)
     with common.progress() as report:
         assert report is not None
         report("reading", 1, 4)
@@ -73,10 +79,7 @@ def test_progress_on_a_terminal_is_a_bar_a_phase(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_bar_shows_the_parts_of_a_loss_and_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = io.StringIO()
-    monkeypatch.setattr(
-        common, "stderr_console", lambda: Console(file=screen, force_terminal=True, width=160)
-    )
+    screen = terminal(monkeypatch, width=160)
     with common.progress() as report:
         assert report is not None
         report("learning", 1, 4)
@@ -109,10 +112,7 @@ def test_what_is_logged_is_shown_and_quiet_leaves_the_warnings(
 
 
 def test_what_is_logged_stands_above_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = io.StringIO()
-    monkeypatch.setattr(
-        common, "stderr_console", lambda: Console(file=screen, force_terminal=True, width=80)
-    )
+    screen = terminal(monkeypatch, width=80)
     with common.progress() as report:
         assert report is not None
         report("learning", 1, 4)

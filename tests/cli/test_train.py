@@ -7,24 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from naics_graph.store.open import open_store
 from tests.cli.conftest import Run
-from tests.cli.test_train_processes import spelled
-from tests.encode.tiny import write_tiny_model
-from tests.search.world import make_world
+from tests.tiny_training import tiny_database, tiny_settings
 
 
 @pytest.mark.slow
 def test_a_switch_of_the_curriculum_is_seen_and_kept(home: Path, run: Run) -> None:
-    write_tiny_model(home / "model")
-    database = str(home / "tiny.lbug")
-    with open_store(database) as store:
-        store.load(spelled(make_world("2022", seed=1, curvature=1.0).taxonomy))
+    database = tiny_database(home)
     settings = [
-        f"backbone.name={home / 'model'}",
-        "contrast.epochs=2",
-        "contrast.map.dim=8",
-        "contrast.map.width=32",
+        *tiny_settings(home),
         "contrast.curriculum.enabled=true",
         "contrast.curriculum.tree.share=0.5",
         "contrast.curriculum.hard.share=0.5",

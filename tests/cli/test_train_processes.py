@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -20,16 +19,13 @@ from naics_graph.artifact import Artifact
 from naics_graph.config import load_config
 from naics_graph.pipeline import TrainConfig
 from naics_graph.store.open import open_store
-from naics_graph.taxonomy.model import Taxonomy
 from tests.cli.conftest import Run
-from tests.encode.tiny import write_tiny_model
 from tests.processes import free_port
-from tests.search.world import make_world
+from tests.tiny_training import tiny_database, tiny_settings
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0
 """Seconds to wait for a node."""
-LETTERS = str.maketrans("0123456789", "kbcdefghij")
 
 
 @pytest.mark.parametrize(
@@ -51,25 +47,6 @@ def test_more_gpus_than_visible_are_refused_with_their_number(run: Run) -> None:
     outcome = run("train", "--gpus", str(visible + 1))
     assert outcome.code == 2
     assert f"{visible + 1} GPUs are asked for, {visible} " in outcome.err
-
-
-def spelled(taxonomy: Taxonomy) -> Taxonomy:
-    """Digits as letters, which the tiny model can read: equal texts would lie in one place, where
-    distances have no gradient but rounding.
-    """
-    industries = tuple(
-        dataclasses.replace(
-            i,
-            title=i.title.translate(LETTERS),
-            description=i.description.translate(LETTERS),
-            examples=tuple(e.translate(LETTERS) for e in i.examples),
-        )
-        for i in taxonomy.industries
-    )
-    entries = tuple(
-        dataclasses.replace(e, text=e.text.translate(LETTERS)) for e in taxonomy.entries
-    )
-    return dataclasses.replace(taxonomy, industries=industries, entries=entries)
 
 
 def on_one_machine(command: list[str], environment: dict[str, str]) -> str:
@@ -122,20 +99,14 @@ def test_two_processes_publish_what_one_does(
 
     Nor is a rank: two pairs of codes that swap places move Spearman by 1e-6, so figures have 1e-5.
     """
-    write_tiny_model(home / "model")
-    database = str(home / "tiny.lbug")
-    with open_store(database) as store:
-        store.load(spelled(make_world("2022", seed=1, curvature=1.0).taxonomy))
+    database = tiny_database(home)
     settings = [
-        f"backbone.name={home / 'model'}",
-        "contrast.epochs=2",
+        *tiny_settings(home),
         "contrast.batch_size=100",
         # Adam turns rounding into steps of the learning rate wherever a gradient is nearly zero.
         "contrast.learning_rate=5e-5",
         "contrast.residual_rate=5e-5",
         "contrast.lexical.learning_rate=5e-5",
-        "contrast.map.dim=8",
-        "contrast.map.width=32",
         "contrast.map.mixture.experts=2",
         "contrast.map.channel_dropout=0.3",
         "refine.epochs=2",

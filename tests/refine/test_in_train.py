@@ -23,10 +23,8 @@ from naics_graph.pipeline import TrainConfig, TrainReport, train
 from naics_graph.refine.inputs import HiddenTexts
 from naics_graph.store.contract import Progress
 from naics_graph.store.open import open_store
-from tests.cli.test_train_processes import spelled
-from tests.encode.tiny import write_tiny_model
 from tests.refine.test_trainer import logged
-from tests.search.world import make_world
+from tests.tiny_training import tiny_database
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = (
@@ -42,9 +40,7 @@ SETTINGS = (
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A data folder of our own, a loaded database and a tiny transformer."""
     folder = tmp_path_factory.mktemp("home")
-    write_tiny_model(folder / "model")
-    with open_store(str(folder / "tiny.lbug")) as store:
-        store.load(spelled(make_world("2022", seed=1, curvature=1.0).taxonomy))
+    tiny_database(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAICS_GRAPH_HOME", str(folder / "data"))
         yield folder
