@@ -45,6 +45,15 @@ class Pool:
     routing: Tensor
 
 
+@torch.no_grad()
+def images_of_all(space: CodeSpace, channels: ChannelFeatures) -> Tensor:
+    """(n, d) tangent vectors of all codes with all their texts, as they would be published."""
+    was_training = space.training
+    tangent = space.eval().codes(*channels.full()).tangent
+    space.train(was_training)
+    return tangent
+
+
 class Objective:
     """Evaluates the parts for a batch against the images of all codes.
 
@@ -81,11 +90,7 @@ class Objective:
         """Cluster the codes where they lie now, if the negatives in use are told by clusters."""
         if not self.negatives.config.eliminate:
             return
-        was_training = space.training
-        space.eval()
-        with torch.no_grad():
-            tangent = space.codes(*channels.full()).tangent
-        space.train(was_training)
+        tangent = images_of_all(space, channels)
         self.negatives.recluster(lorentz.expmap0(tangent, space.curvature), space.curvature, seed)
 
     def __call__(

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from naics_graph import memory
 from naics_graph.contrast.config import ContrastConfig
 from naics_graph.contrast.curriculum import Curriculum
 from naics_graph.contrast.data import Batch, ContrastData
 from naics_graph.contrast.keeping import Averaged, Best
-from naics_graph.contrast.objective import Objective
+from naics_graph.contrast.objective import Objective, images_of_all
 from naics_graph.contrast.optimisation import (
     Means,
     clip_gradient,
@@ -154,10 +155,13 @@ class ContrastTrainer:
             if progress is not None:
                 progress(self.what, step + 1, self.steps * self.config.epochs)
                 show_detail(progress, self.what, means.values)
+        radius = images_of_all(self.space, channels).norm(dim=1).mean()
+        parts = {name: torch.tensor(v) for name, v in means.values.items() if name != "loss"}
+        self._require_radius((epoch + 1) * self.steps, radius, parts)
         values = means.values | {
             "temperature": float(self.space.temperature.detach()),
             "scale": float(self.space.scale.detach()),
-            "mean_radius": float(self.objective.mean_radius),
+            "mean_radius": float(radius),
             "resident_mib": memory.resident_mib(),
         }
         values |= self._routing(epoch + 1)
@@ -180,13 +184,7 @@ class ContrastTrainer:
         share = self.objective(self.space, channels, batch, generator)
         parts = dict(zip(share, self.world.sum(torch.stack(list(share.values()))), strict=True))
         require_finite(self.stage, step, parts)
-        require_radius(
-            self.stage,
-            step,
-            float(self.objective.mean_radius),
-            config.radius_limit * config.map.max_radius,
-            weighted(parts, config.objective.weights),
-        )
+        self._require_radius(step, self.objective.mean_radius, parts)
         self.optimiser.zero_grad(set_to_none=True)
         self.objective.total(share).backward()  # type: ignore[no-untyped-call]
         self.world.reduce_gradients(self.space.parameters())
@@ -199,6 +197,13 @@ class ContrastTrainer:
         return {
             name: float(v) for name, v in {"loss": self.objective.total(parts), **parts}.items()
         }
+
+    def _require_radius(self, step: int, radius: Tensor, parts: Mapping[str, Tensor]) -> None:
+        """Stop where the mean radius of the codes () is beyond what the configuration allows."""
+        config = self.config
+        limit = config.radius_limit * config.map.max_radius
+        weights = config.objective.weights
+        require_radius(self.stage, step, float(radius), limit, weighted(parts, weights))
 
     def _log_memory(self, step: int) -> None:
         """On GPUs: memory, and how many of a query's candidates came from other processes."""

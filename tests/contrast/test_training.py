@@ -316,6 +316,30 @@ def test_a_late_fault_leaves_the_last_good_checkpoint_to_go_on_from(
     )
 
 
+def test_a_radius_out_of_bounds_after_an_epochs_last_step_is_no_checkpoint(
+    tmp_path: Path, data: ContrastData
+) -> None:
+    run = Run.create(tmp_path / "run", "")
+    trainer = ContrastTrainer(dataclasses.replace(CONFIG, epochs=2), data, run, 0)
+    step, last = trainer.optimiser.step, 2 * trainer.steps
+
+    def stray() -> None:
+        nonlocal last
+        step()
+        last -= 1
+        if not last:
+            with torch.no_grad():
+                trainer.space.residual.mul_(0.0).add_(9.0)
+
+    trainer.optimiser.step = stray  # type: ignore[method-assign,assignment]
+    with pytest.raises(DivergedError, match=f"mean radius .* at step {2 * trainer.steps}"):
+        trainer.train()
+    found = run.latest_checkpoint("contrast")
+    run.close()
+    assert found is not None
+    assert found.epoch == 1
+
+
 def rescaled(space: CodeSpace, k: float) -> CodeSpace:
     """The same figure in the space of curvature k times as strong: all lengths / sqrt(k)."""
     other, root = copy.deepcopy(space), math.sqrt(k)
