@@ -68,6 +68,12 @@ class FineTuneConfig:
             return "lora" if device.type == "cuda" else "frozen"
         return self.mode
 
+    def is_half(self, device: torch.device) -> bool:
+        """Whether the backbone computes in bfloat16 in training on a device."""
+        if self.precision == "auto":
+            return device.type == "cuda"
+        return self.precision == "bfloat16"
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -183,10 +189,8 @@ class TunedBackbone(nn.Module):
         return pooled(hidden.last_hidden_state, mask.to(device), self.pooling)
 
     def _autocast(self, device: torch.device) -> AbstractContextManager[Any]:
-        precision = self.config.precision
-        half = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
         # What is published is read in float32, so what is measured is as well.
-        if half and torch.is_grad_enabled():
+        if self.config.is_half(device) and torch.is_grad_enabled():
             return torch.autocast(device.type, dtype=torch.bfloat16)
         return nullcontext()
 

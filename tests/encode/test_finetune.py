@@ -146,3 +146,15 @@ def test_auto_is_frozen_without_a_gpu() -> None:
     assert FineTuneConfig().resolved(torch.device("cpu")) == "frozen"
     assert FineTuneConfig().resolved(torch.device("cuda")) == "lora"
     assert FineTuneConfig(mode="full").resolved(torch.device("cpu")) == "full"
+
+
+@pytest.mark.parametrize(
+    ("precision", "on_cpu", "on_gpu"),
+    [("auto", False, True), ("float32", False, False), ("bfloat16", True, True)],
+)
+def test_auto_is_half_precision_on_a_gpu_alone(
+    precision: Literal["auto", "float32", "bfloat16"], on_cpu: bool, on_gpu: bool
+) -> None:
+    config = FineTuneConfig(precision=precision)
+    assert config.is_half(torch.device("cpu")) is on_cpu
+    assert config.is_half(torch.device("cuda")) is on_gpu
