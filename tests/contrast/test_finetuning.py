@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from naics_graph.contrast.config import ContrastConfig
+from naics_graph.contrast.config import ContrastConfig, for_finetuning, for_settling
 from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.finetuning import Spaces, train_space
 from naics_graph.contrast.trainer import FINETUNE, SETTLE
@@ -66,6 +67,26 @@ def weights(spaces: Spaces) -> Tensor:
     assert spaces.tuned is not None
     learned = [*spaces.space.parameters(), *spaces.tuned.parameters()]
     return torch.cat([p.detach().flatten().double() for p in learned])
+
+
+@pytest.mark.parametrize(
+    ("part", "share"), [(for_finetuning, "head_rate"), (for_settling, "settle_rate")]
+)
+def test_a_later_part_takes_its_share_of_the_three_rates_and_of_nothing_else(
+    part: Callable[[ContrastConfig], ContrastConfig], share: str
+) -> None:
+    tune = FineTuneConfig(head_rate=0.25, settle_rate=0.125)
+    whole = dataclasses.replace(CONFIG, finetune=tune)
+    later, k = part(whole), float(getattr(tune, share))
+    assert later.learning_rate == k * whole.learning_rate
+    assert later.residual_rate == k * whole.residual_rate
+    rate = k * whole.lexical.learning_rate
+    assert later.lexical == dataclasses.replace(whole.lexical, learning_rate=rate)
+    # What a part decides for itself: how long it is, when it ends, and that no phases are left.
+    own = {"epochs", "batch_size", "early_stopping", "curriculum"}
+    for field in dataclasses.fields(ContrastConfig):
+        if field.name not in own | {"learning_rate", "residual_rate", "lexical"}:
+            assert getattr(later, field.name) == getattr(whole, field.name), field.name
 
 
 def test_the_channels_are_read_once_an_epoch_while_the_backbone_learns(

@@ -113,8 +113,8 @@ def test_a_weight_of_zero_leaves_the_part_out(data: ContrastData, part: str) -> 
     assert all(torch.equal(with_it[name], without[name]) for name in without)
 
 
-@pytest.mark.parametrize("change", [{"rank_list": 4}, {"rank_width": 0.5}])
-def test_settings_of_the_rank_part_act(data: ContrastData, change: dict[str, Any]) -> None:
+@pytest.mark.parametrize("change", [{"rank_list": 4}, {"rank_width": 0.5}, {"smoothing": 0.0}])
+def test_settings_of_the_parts_act(data: ContrastData, change: dict[str, Any]) -> None:
     changed = dataclasses.replace(CONFIG.objective, **change)
     assert (step(data, CONFIG.objective)[1] - step(data, changed)[1]).norm() > 1e-6
 

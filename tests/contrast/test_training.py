@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -232,6 +233,29 @@ def test_a_resumed_run_ends_bit_for_bit_where_an_unbroken_one_does(
     assert torch.equal(resumed, trained(tmp_path / "whole", data, CONFIG))
 
 
+def test_the_progress_shows_the_means_of_the_epoch(tmp_path: Path, data: ContrastData) -> None:
+    seen: list[tuple[str, dict[str, float]]] = []
+
+    class Detailed:
+        def __call__(self, what: str, done: int, total: int) -> None:
+            """Is shown elsewhere."""
+
+        def detail(self, what: str, values: Mapping[str, float]) -> None:
+            seen.append((what, dict(values)))
+
+    run = Run.create(tmp_path / "run", "")
+    config = dataclasses.replace(CONFIG, epochs=1)
+    ContrastTrainer(config, data, run, 0).train(Detailed())
+    run.close()
+    epoch = json.loads(run.metrics_file.read_text())
+    what, last = seen[-1]
+    assert len(seen) == data.steps_per_epoch(config.batch_size)
+    assert what == "contrastive learning"
+    assert set(last) == {"loss", *(f.name for f in dataclasses.fields(LossWeights))}
+    assert {name: epoch[name] for name in last} == last
+    assert seen[0][1] != last
+
+
 def test_training_lowers_the_loss_and_leaves_the_callers_generator_alone(
     tmp_path: Path, data: ContrastData
 ) -> None:
@@ -243,8 +267,6 @@ def test_training_lowers_the_loss_and_leaves_the_callers_generator_alone(
     torch.manual_seed(7)
     assert torch.equal(drawn, torch.rand(3))
     run.close()
-    import json
-
     losses = [json.loads(line)["loss"] for line in run.metrics_file.read_text().splitlines()]
     assert losses[-1] < 0.7 * losses[0]
 
