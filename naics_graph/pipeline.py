@@ -81,10 +81,16 @@ class TrainConfig:
     refine: RefineConfig = field(default_factory=RefineConfig)
 
     def __post_init__(self) -> None:
-        """Refuse a share outside [0, 0.5] and a negative number."""
+        """Refuse a share outside [0, 0.5], a negative number, points that no index vector holds."""
         if not 0.0 <= self.held_out <= 0.5:
             raise ValueError(f"held_out is {self.held_out}, it must be within 0 and 0.5")
         require_not_negative(self, "entries_per_code")
+        dim, most = self.contrast.map.dim, lorentz.KNN_WIDTH - 2
+        if dim > most:
+            raise ValueError(
+                f"contrast.map.dim is {dim}, it must be at most {most}: "
+                f"the vector index of the database holds no more"
+            )
 
 
 @dataclass(frozen=True, slots=True)

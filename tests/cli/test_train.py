@@ -6,7 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from naics_graph.config import load_config
+from naics_graph.geometry import lorentz
+from naics_graph.pipeline import TrainConfig
 from tests.cli.conftest import Run
 from tests.tiny_training import tiny_database, tiny_settings
 
@@ -35,3 +39,15 @@ def test_a_switch_of_the_curriculum_is_seen_and_kept(home: Path, run: Run) -> No
         (event,) = map(json.loads, (folder / name / "events.jsonl").read_text().splitlines())
         assert event["event"].startswith(f"curriculum: tree -> hard at step {event['step']}, ")
         assert (event["event"] in said[name]) == (name == "told")
+
+
+def test_more_dimensions_than_the_index_holds_are_refused_before_anything_is_opened(
+    home: Path, run: Run
+) -> None:
+    points = lorentz.expmap0(torch.ones(2, 64, dtype=torch.float64), 1.0)
+    assert lorentz.knn_vectors(points).shape[1] == 64 + 2
+    assert load_config(TrainConfig, None, ["contrast.map.dim=64"]).contrast.map.dim == 64
+    outcome = run("train", "--set", "contrast.map.dim=65")
+    assert outcome.code == 3
+    assert "contrast.map.dim is 65, it must be at most 64" in outcome.err
+    assert not home.exists()
