@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from naics_graph.config import require_above_zero, require_at_least_one, require_below_one
+from naics_graph.config import (
+    require_above_zero,
+    require_at_least_one,
+    require_below_one,
+    require_not_negative,
+)
 from naics_graph.refine.network import HGCNConfig
 from naics_graph.refine.objective import RefineObjectiveConfig
 
@@ -20,9 +25,10 @@ class RefineConfig:
     all processes together. learning_rate: peak of one cycle, Adam; gate_rate: the same for gates,
     sharpness and temperature. blend: share of another query mixed into every query, in tangent
     space: stage 3 has learned these texts by heart and finds nearly all of them, blended ones are
-    as hard to find as new texts are. validate_every: epochs between measurements, 0 for the last
-    only. radius_limit: mean radius of the codes, in units of distance, above which the training
-    ends; raise it with contrast.map.max_radius.
+    as hard to find as new texts are. warmup: share of the steps in which the rates rise.
+    validate_every: epochs between measurements, 0 for the last only. radius_limit: mean radius of
+    the codes, in units of distance, above which the training ends; raise it with
+    contrast.map.max_radius.
     """
 
     network: HGCNConfig = field(default_factory=HGCNConfig)
@@ -43,8 +49,10 @@ class RefineConfig:
         """Refuse values no training can use."""
         require_above_zero(self, "learning_rate", "gate_rate", "gradient_norm", "radius_limit")
         require_at_least_one(self, "epochs", "batch_size")
-        require_below_one(self, "blend")
-        if len(self.fan_out) != self.network.layers or 0 in self.fan_out:
+        require_below_one(self, "blend", "warmup")
+        require_not_negative(self, "validate_every")
+        draws = all(count > 0 or count == -1 for count in self.fan_out)
+        if len(self.fan_out) != self.network.layers or not draws:
             raise ValueError(
                 f"fan_out is {list(self.fan_out)}, it must name neighbours, or -1 for all, "
                 f"for each of {self.network.layers} layers"

@@ -319,7 +319,11 @@ def test_inputs_that_do_not_belong_together_are_refused(
     [
         ({"fan_out": [10, 5]}, "each of 1 layers"),
         ({"fan_out": [0]}, "-1 for all"),
+        ({"fan_out": [-2]}, "-1 for all"),
         ({"blend": 1.0}, "in \\[0, 1\\)"),
+        ({"warmup": 1.0}, "warmup is 1.0, it must be in \\[0, 1\\)"),
+        ({"warmup": -3.0}, "warmup is -3.0, it must be in \\[0, 1\\)"),
+        ({"validate_every": -1}, "validate_every is -1, it must be 0 or more"),
         ({"epochs": 0}, "at least 1"),
         ({"learning_rate": 0.0}, "above 0"),
         ({"radius_limit": 0.0}, "above 0"),
