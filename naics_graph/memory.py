@@ -16,8 +16,14 @@ from naics_graph.errors import OutOfMemoryError
 
 MIB: Final = 1 << 20
 
-_NOT_ENOUGH: Final = re.compile(r"allocate memory|not enough memory|out of memory", re.IGNORECASE)
-"""What torch's allocators say of the CPU (Linux, Windows) and of GPUs."""
+_NOT_ENOUGH: Final = re.compile(
+    r"allocate memory|not enough memory|out of memory|"
+    r"CU(BLAS|DNN)_STATUS_ALLOC_FAILED|std::bad_alloc",
+    re.IGNORECASE,
+)
+"""What torch's allocators say of the CPU (Linux, Windows) and of GPUs, and what the libraries they
+work for say: those of NVIDIA, which allocate for themselves, and C++.
+"""
 
 _STATUS: Final = Path("/proc/self/statm")
 

@@ -123,13 +123,21 @@ def test_a_failed_allocation_names_the_settings_that_lower_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")]
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("std::bad_alloc"),
+    ],
 )
 def test_python_and_gpus_run_out_the_same_way(error: Exception) -> None:
     with pytest.raises(OutOfMemoryError), memory.explained_shortage("train"):
         raise error
 
 
-def test_other_errors_pass() -> None:
-    with pytest.raises(RuntimeError, match="shapes"), memory.explained_shortage("train"):
-        raise RuntimeError("shapes differ")
+@pytest.mark.parametrize("said", ["shapes differ", "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"])
+def test_other_errors_pass(said: str) -> None:
+    with pytest.raises(RuntimeError, match=said), memory.explained_shortage("train"):
+        raise RuntimeError(said)
