@@ -198,7 +198,7 @@ class Handle:
 
         Raises:
             DatabaseError: nothing is loaded, or the set cannot be published.
-            ArtifactMismatchError: the run to resume was started on other data.
+            ArtifactMismatchError: the run to resume was started on other data, or cannot be read.
             OutOfMemoryError: the memory was not enough.
         """
         from naics_graph import pipeline

@@ -52,7 +52,7 @@ from naics_graph.refine.config import RefineConfig
 from naics_graph.refine.graph import require_current
 from naics_graph.refine.inputs import HiddenTexts, RefineInputs, refine_inputs
 from naics_graph.refine.trainer import RefineResult, Without, train_refinement
-from naics_graph.runs import Run
+from naics_graph.runs import Run, RunData
 from naics_graph.stage_images import StageImages
 from naics_graph.store.contract import (
     EmbeddingRows,
@@ -142,7 +142,7 @@ def train(
     Raises:
         DatabaseError: nothing is loaded, the graph was loaded anew meanwhile, or the set cannot be
             published.
-        ArtifactMismatchError: the run to resume was started on other data.
+        ArtifactMismatchError: the run to resume was started on other data, or cannot be read.
         DivergedError: a loss became NaN or infinite; the last checkpoint is kept.
         OutOfMemoryError: the memory was not enough; the last checkpoint is kept.
         PeerLostError: another process ended.
@@ -184,15 +184,16 @@ def _train(
     world: World,
 ) -> TrainReport:
     started = time.perf_counter()
+    opened = _resumed(run) if resume else None
     taxonomy = store.taxonomy(vintage)
-    version = store.graph_version(taxonomy.vintage)
-    if resume:
-        opened, config = _resume(run, taxonomy.vintage, version)
+    data = RunData(taxonomy.vintage, store.graph_version(taxonomy.vintage))
+    if opened is not None:
+        opened.require_data(data)
+        config = load_config(TrainConfig, opened.config_file)
     else:
         config = config or TrainConfig()
         name = run or f"naics-{taxonomy.vintage}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-        opened = Run.create(settings.runs_dir() / name, dump_config(config))
-        opened.write_data(taxonomy.vintage, version)
+        opened = Run.create(settings.runs_dir() / name, dump_config(config), data)
     try:
         stages = _Stages(store, taxonomy, config, opened, progress, world).run()
     finally:
@@ -207,12 +208,10 @@ def _train(
     return world.broadcast(report)
 
 
-def _resume(run: str | None, vintage: str, version: str) -> tuple[Run, TrainConfig]:
+def _resumed(run: str | None) -> Run:
     if run is None:
         raise UsageError("no run to resume was named", where="--resume", do="give the run's name")
-    opened = Run.resume(settings.runs_dir() / run)
-    opened.require_data(vintage, version)
-    return opened, load_config(TrainConfig, opened.config_file)
+    return Run.resume(settings.runs_dir() / run)
 
 
 class _Stages:

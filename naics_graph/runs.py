@@ -1,6 +1,6 @@
 """Runs are directories: resolved config first, then metrics, checkpoints, the final artifact.
 
-    RUN/config.yaml, RUN/data.json      written before work starts
+    RUN/data.json, RUN/config.yaml      written before work starts; the second makes it a run
     RUN/metrics.jsonl, RUN/tensorboard  one record per epoch of a stage
     RUN/steps.jsonl                     one record per step, on GPUs
     RUN/events.jsonl                    what happened between them: a switch of the curriculum
@@ -13,6 +13,7 @@ at all.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -74,6 +75,14 @@ class Checkpoint:
     state: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """What a run is trained on: a vintage, and the version of its loaded graph."""
+
+    vintage: str
+    version: str
+
+
 class Run:
     """One run's directory.
 
@@ -86,8 +95,13 @@ class Run:
         self._board: SummaryWriter | None = None
 
     @classmethod
-    def create(cls, folder: Path, config: str) -> Run:
-        """Start a run: make the directory and write the resolved configuration.
+    def create(cls, folder: Path, config: str, data: RunData | None = None) -> Run:
+        """Start a run: make the directory, write what it is trained on and the resolved settings.
+
+        Args:
+            folder: to make.
+            config: YAML.
+            data: None where nobody will resume the run on other data.
 
         Raises:
             DataError: the name is no run id, or the directory holds a run already.
@@ -105,6 +119,9 @@ class Run:
                 where=str(folder),
                 do=f"continue it with --resume {folder.name}, or choose another --run name",
             )
+        if data is not None:
+            write_json(run.data_file, dataclasses.asdict(data))
+        # Last: a run that is killed before this is none, and its name is free.
         with replacing(run.config_file) as temporary:
             temporary.write_text(config, encoding="utf-8")
         return run
@@ -125,21 +142,32 @@ class Run:
             )
         return run
 
-    def write_data(self, vintage: str, version: str) -> None:
-        """Record what the run is trained on."""
-        write_json(self.folder / "data.json", {"vintage": vintage, "version": version})
+    def data(self) -> RunData:
+        """What the run was started on.
 
-    def require_data(self, vintage: str, version: str) -> None:
+        Raises:
+            ArtifactMismatchError: data.json is missing or damaged.
+        """
+        try:
+            raw = json.loads(self.data_file.read_text(encoding="utf-8"))
+            return RunData(str(raw["vintage"]), str(raw["version"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactMismatchError(
+                f"what the run was started on cannot be read: {error!r}",
+                where=str(self.data_file),
+                do="start a new run under another --run name: this one cannot be continued",
+            ) from error
+
+    def require_data(self, seen: RunData) -> None:
         """Refuse to continue on other data than the run was started on.
 
         Raises:
-            ArtifactMismatchError: the vintage or the loaded graph differs.
+            ArtifactMismatchError: the vintage or the loaded graph differs, or data.json is missing.
         """
-        seen = {"vintage": vintage, "version": version}
-        recorded = json.loads((self.folder / "data.json").read_text(encoding="utf-8"))
+        recorded = self.data()
         if recorded != seen:
             raise ArtifactMismatchError(
-                f"the database holds {seen}, the run was started on {recorded}",
+                f"the database holds {_said(seen)}, the run was started on {_said(recorded)}",
                 where=str(self.folder),
                 do="load the data the run was started on, or start a new run",
             )
@@ -153,6 +181,11 @@ class Run:
     def config_file(self) -> Path:
         """The resolved configuration."""
         return self.folder / "config.yaml"
+
+    @property
+    def data_file(self) -> Path:
+        """Vintage and version of the graph it is trained on."""
+        return self.folder / "data.json"
 
     @property
     def metrics_file(self) -> Path:
@@ -254,6 +287,10 @@ class Run:
 
             self._board = SummaryWriter(str(self.folder / "tensorboard"))
         return self._board
+
+
+def _said(data: RunData) -> str:
+    return f"vintage {data.vintage} in version {data.version[:12]}"
 
 
 def _append(path: Path, record: Mapping[str, Any]) -> None:

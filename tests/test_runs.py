@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from naics_graph.errors import ArtifactMismatchError, DataError
-from naics_graph.runs import Run, replacing
+from naics_graph.runs import Run, RunData, replacing
 
 
 @pytest.fixture
@@ -91,10 +91,41 @@ def test_events_have_a_file_of_their_own_and_are_forgotten_alike(run: Run) -> No
 
 
 def test_other_data_is_refused_on_resume(run: Run) -> None:
-    run.write_data("2022", "abc")
-    run.require_data("2022", "abc")
-    with pytest.raises(ArtifactMismatchError, match="was started on"):
-        run.require_data("2022", "abd")
+    data = RunData("2022", "abc")
+    other = Run.create(run.folder.with_name("other"), "", data)
+    assert other.data() == data
+    other.require_data(data)
+    for wrong in (RunData("2022", "abd"), RunData("2017", "abc")):
+        with pytest.raises(ArtifactMismatchError, match=r"was started on vintage 2022 .* abc") as e:
+            other.require_data(wrong)
+        assert f"holds vintage {wrong.vintage} in version {wrong.version}," in e.value.saw
+
+
+def test_a_run_killed_before_its_settings_are_written_is_none_and_leaves_its_name(
+    tmp_path: Path,
+) -> None:
+    data, folder = RunData("2022", "abc"), tmp_path / "killed"
+    with pytest.raises(UnicodeEncodeError):
+        Run.create(folder, "no text: \udc80", data)
+    assert [path.name for path in folder.iterdir()] == ["data.json"]
+    with pytest.raises(DataError, match="no run killed"):
+        Run.resume(folder)
+    assert Run.create(folder, "", RunData("2022", "abd")).data().version == "abd"
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"{", b"[]", b"3", b'{"vintage": "2022"}', b"\xff"], ids=str
+)
+def test_a_run_that_does_not_say_what_it_was_started_on_is_not_continued(
+    run: Run, content: bytes | None
+) -> None:
+    if content is not None:
+        run.data_file.write_bytes(content)
+    with pytest.raises(ArtifactMismatchError, match="cannot be read") as caught:
+        run.require_data(RunData("2022", "abc"))
+    assert caught.value.where == str(run.data_file)
+    assert caught.value.exit_code == 6
+    assert "--run" in caught.value.do
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:

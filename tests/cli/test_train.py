@@ -51,3 +51,15 @@ def test_more_dimensions_than_the_index_holds_are_refused_before_anything_is_ope
     assert outcome.code == 3
     assert "contrast.map.dim is 65, it must be at most 64" in outcome.err
     assert not home.exists()
+
+
+def test_a_run_that_does_not_say_what_it_was_started_on_is_not_resumed(
+    home: Path, run: Run
+) -> None:
+    database = tiny_database(home)
+    folder = home / "data" / "runs" / "torn"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("seed: 0\n", encoding="utf-8")
+    outcome = run("train", "--resume", "torn", "--database", database)
+    assert outcome.code == 6
+    assert str(folder / "data.json") in outcome.err
