@@ -11,7 +11,6 @@ from .common import (
     DatabaseOption,
     JsonOption,
     QuietOption,
-    VintageOption,
     note,
     print_json,
     print_table,
@@ -24,7 +23,15 @@ if TYPE_CHECKING:
 
 def train(
     context: typer.Context,
-    vintage: VintageOption = None,
+    vintage: Annotated[
+        str | None,
+        typer.Option(
+            "--vintage",
+            metavar="YEAR",
+            help="The NAICS vintage. Default: the newest loaded; with --resume that of the run.",
+            show_default=False,
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(

@@ -189,7 +189,7 @@ class Handle:
 
         Args:
             config: the run's settings; with `resume` the run's own are used.
-            vintage: the edition to train on; None is the newest loaded.
+            vintage: the edition to train on; None is the newest loaded, of a resumed run its own.
             run: name of the run and of the embedding set; None makes one from vintage and time.
             resume: continue the run `run` from its last checkpoint.
             progress: called as (what, done, total).

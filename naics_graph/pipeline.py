@@ -130,7 +130,7 @@ def train(
     Args:
         store: a writable store with a loaded vintage; None in every process but the first.
         config: the run's settings; with `resume` they are the run's own and this is not read.
-        vintage: default the newest loaded.
+        vintage: default the newest loaded, of a resumed run its own.
         run: name of the run and of the embedding set; default made from vintage and time.
         resume: continue the run `run` from its last checkpoint.
         progress: called as (what, done, total).
@@ -185,6 +185,8 @@ def _train(
 ) -> TrainReport:
     started = time.perf_counter()
     opened = _resumed(run) if resume else None
+    if opened is not None:
+        vintage = vintage or opened.data().vintage
     taxonomy = store.taxonomy(vintage)
     data = RunData(taxonomy.vintage, store.graph_version(taxonomy.vintage))
     if opened is not None:
