@@ -1,8 +1,9 @@
 """Runs are directories: resolved config first, then metrics, checkpoints, the final artifact.
 
     RUN/data.json, RUN/config.yaml      written before work starts; the second makes it a run
-    RUN/metrics.jsonl, RUN/tensorboard  one record per epoch of a stage
+    RUN/metrics.jsonl                   one record per epoch of a stage
     RUN/steps.jsonl                     one record per step, on GPUs
+    RUN/tensorboard/STAGE               the figures of both; every stage counts its own steps
     RUN/events.jsonl                    what happened between them: a switch of the curriculum
     RUN/checkpoints/STAGE/EPOCH.safetensors + EPOCH.json
     RUN/artifact                        written last
@@ -92,7 +93,8 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._board: SummaryWriter | None = None
+        self._boards: dict[str, SummaryWriter] = {}
+        self._purge: dict[str, int] = {}
 
     @classmethod
     def create(cls, folder: Path, config: str, data: RunData | None = None) -> Run:
@@ -210,6 +212,8 @@ class Run:
     def log(self, stage: str, epoch: int, step: int, values: Mapping[str, float]) -> None:
         """Append one record to metrics.jsonl and TensorBoard."""
         self._log(self.metrics_file, stage, epoch, step, values)
+        # Else what was logged in two minutes would be lost with a killed process.
+        self._boards[stage].flush()
 
     def log_step(self, stage: str, epoch: int, step: int, values: Mapping[str, float]) -> None:
         """Append one record to steps.jsonl and TensorBoard; `epoch` counts the running one."""
@@ -223,7 +227,7 @@ class Run:
         self, path: Path, stage: str, epoch: int, step: int, values: Mapping[str, float]
     ) -> None:
         _append(path, {"stage": stage, "epoch": epoch, "step": step, **values})
-        board = self._writer()
+        board = self._board(stage)
         for name, value in values.items():
             board.add_scalar(f"{stage}/{name}", value, step)
 
@@ -267,11 +271,12 @@ class Run:
 
     def close(self) -> None:
         """Flush TensorBoard."""
-        if self._board is not None:
-            self._board.close()
-            self._board = None
+        while self._boards:
+            _, board = self._boards.popitem()
+            board.close()
 
     def _forget_metrics_after(self, stage: str, epoch: int) -> None:
+        last = 0
         for path in (self.metrics_file, self.steps_file, self.events_file):
             if not path.exists():
                 continue
@@ -280,13 +285,19 @@ class Run:
             if len(kept) < len(lines):
                 with replacing(path) as temporary:
                     temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            records = map(json.loads, kept)
+            last = max([last, *(one["step"] for one in records if one["stage"] == stage)])
+        self._purge[stage] = last + 1
 
-    def _writer(self) -> SummaryWriter:
-        if self._board is None:
+    def _board(self, stage: str) -> SummaryWriter:
+        """The stage's writer, whose figures hide those that were logged after the checkpoint."""
+        if stage not in self._boards:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(self.folder / "tensorboard"))
-        return self._board
+            self._boards[stage] = SummaryWriter(
+                str(self.folder / "tensorboard" / stage), purge_step=self._purge.get(stage)
+            )
+        return self._boards[stage]
 
 
 def _said(data: RunData) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from naics_graph.errors import ArtifactMismatchError, DataError
 from naics_graph.runs import Run, RunData, replacing
@@ -153,3 +156,65 @@ def test_steps_have_a_file_of_their_own_and_are_forgotten_alike(run: Run) -> Non
     run.latest_checkpoint("contrast")
     steps = [json.loads(line)["step"] for line in run.steps_file.read_text().splitlines()]
     assert steps == [1, 2, 3, 4, 5]
+
+
+Figures = dict[str, list[tuple[int, float]]]
+
+
+def recorded(run: Run) -> Figures:
+    """What the run's files say: (step, value) by stage/name."""
+    figures: Figures = defaultdict(list)
+    for path in (run.metrics_file, run.steps_file):
+        for record in map(json.loads, path.read_text().splitlines()):
+            for name in record.keys() - {"stage", "epoch", "step"}:
+                figures[f"{record['stage']}/{name}"].append((record["step"], record[name]))
+    return dict(figures)
+
+
+def on_boards(run: Run) -> Figures:
+    """The same as TensorBoard reads it."""
+    figures: Figures = {}
+    for folder in (run.folder / "tensorboard").iterdir():
+        board = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+        for tag in board.Tags()["scalars"]:
+            assert tag.startswith(f"{folder.name}/")
+            figures[tag] = [(one.step, one.value) for one in board.Scalars(tag)]
+    return figures
+
+
+def train_on(run: Run, stage: str, epochs: range, value: float, *, saved: int) -> None:
+    """Log epochs of four steps, with a checkpoint after each up to `saved`."""
+    for epoch in epochs:
+        for step in range(4 * epoch - 3, 4 * epoch + 1):
+            run.log_step(stage, epoch, step, {"peak_mib": value + step})
+        run.log(stage, epoch, 4 * epoch, {"loss": value + epoch, "mrr": value})
+        if epoch <= saved:
+            run.save_checkpoint(stage, epoch, {"w": torch.zeros(1)}, {})
+
+
+def test_after_a_kill_tensorboard_shows_every_step_once_as_the_files_do(run: Run) -> None:
+    """Stages count their own steps: hiding those of one that are repeated hides none of another."""
+    assert run.latest_checkpoint("contrast") is None
+    train_on(run, "contrast", range(1, 6), 10.0, saved=5)
+    assert run.latest_checkpoint("finetune") is None
+    train_on(run, "finetune", range(1, 4), 20.0, saved=1)
+    run.log_step("finetune", 4, 13, {"peak_mib": 99.0})
+    before = on_boards(run)["contrast/loss"]
+    assert before == [(4 * epoch, 10.0 + epoch) for epoch in range(1, 6)], "not lost by a kill"
+    # The names of TensorBoard's files are in order from one second to the next.
+    time.sleep(1.1)
+    resumed = Run.resume(run.folder)
+    for stage, epoch in (("contrast", 5), ("finetune", 1)):
+        checkpoint = resumed.latest_checkpoint(stage)
+        assert checkpoint is not None
+        assert checkpoint.epoch == epoch
+    train_on(resumed, "finetune", range(2, 4), 30.0, saved=3)
+    assert resumed.latest_checkpoint("settle") is None
+    train_on(resumed, "settle", range(1, 2), 40.0, saved=1)
+    resumed.close()
+    run.close()
+    shown = on_boards(resumed)
+    assert shown == recorded(resumed)
+    assert shown["finetune/mrr"] == [(4, 20.0), (8, 30.0), (12, 30.0)]
+    assert [step for step, _ in shown["finetune/peak_mib"]] == list(range(1, 13))
+    assert shown["contrast/loss"] == before
