@@ -3,14 +3,14 @@
 Hugging Face layout: `config.json`, `model.safetensors` (lexical encoder and its idf, text map,
 residuals, graph network), `README.md`; beside them `points.safetensors` with the images of all
 codes after every stage. A frozen backbone is named with its sha256, not copied; one that has
-learned lies in `backbone`, as it reads questions, with the adapters of all channels, if any, in
-`adapters`.
+learned lies in `backbone`, as it reads questions; where each channel has learned an adapter of its
+own, these lie in `adapters`, from which the backbones of the other channels are made.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,11 +26,13 @@ from naics_graph.config import load_mapping
 from naics_graph.encode.backbone import Backbone, BackboneConfig, load_backbone
 from naics_graph.encode.cache import CachedBackbone
 from naics_graph.encode.channels import QUERY_CHANNEL as QUERY_CHANNEL
-from naics_graph.encode.channels import query_features
+from naics_graph.encode.channels import TextEncoder, query_features
+from naics_graph.encode.finetune import ADAPTERS, for_channel
 from naics_graph.encode.lexical import LexicalConfig, LexicalVocabulary
 from naics_graph.encode.reader import TextInputs, TextReader
 from naics_graph.encode.text_map import TextMap, TextMapConfig
-from naics_graph.errors import ArtifactMismatchError
+from naics_graph.encode.weights import file_sha256
+from naics_graph.errors import ArtifactMismatchError, UsageError
 from naics_graph.geometry import lorentz
 from naics_graph.refine.network import HGCNConfig, RefineNetwork
 from naics_graph.runs import replacing, save_tensors, tensors_below, write_json
@@ -41,6 +43,8 @@ Stage = Literal["encode", "mixture", "contrast", "refine"]
 STAGES: Final[tuple[Stage, ...]] = ("encode", "mixture", "contrast", "refine")
 FORMAT: Final = 2
 BACKBONE: Final = "backbone"
+
+_QUESTIONS: Final = CHANNELS[QUERY_CHANNEL]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +94,10 @@ def write_artifact(
     write_json(folder / "config.json", dataclasses.asdict(config))
 
 
-def file_sha256(path: Path) -> str:
-    """Hexadecimal sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 class Artifact:
-    """A loaded artifact. Encoding the first text loads the backbone."""
+    """A loaded artifact. Encoding the first text loads the backbone, and the first of another
+    channel its adapter, if it has one.
+    """
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class Artifact:
         self._text_map, self._network = text_map.eval(), network.eval()
         self._points = dict(points)
         self._cache = cache
-        self._encoder: Backbone | CachedBackbone | None = None
+        self._encoders: dict[Channel, TextEncoder] = {}
         self.model_sha256 = file_sha256(folder / "model.safetensors")
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -231,19 +231,27 @@ class Artifact:
         Args:
             texts: to encode.
             stage: default the published one.
-            progress: called while the backbone reads.
-            channels: what kind of text each is, default all are questions.
+            progress: called while a backbone reads.
+            channels: what kind of text each is, default all are questions. Each is read as in
+                training: by the adapter of its channel, where there are adapters.
 
         Raises:
-            ArtifactMismatchError: the backbone found is not the one this model was trained on.
+            ArtifactMismatchError: the backbone found is not the one this model was trained on, or
+                an adapter is missing.
+            UsageError: channels and texts differ in number.
         """
         stage = stage or self.published
-        inputs = TextInputs.of(list(texts), self._backbone(), self._vocabulary, progress)
+        named = [_QUESTIONS] * len(texts) if channels is None else channels
+        if len(named) != len(texts):
+            raise UsageError(
+                f"{len(named)} channels came with {len(texts)} texts",
+                where="channels",
+                do="name a channel for each text, or none for questions",
+            )
+        channel = torch.tensor([CHANNELS.index(name) for name in named], dtype=torch.int64)
+        inputs = self._inputs(list(texts), channel, progress)
         if stage == "encode":
             return inputs.vectors.double().numpy()
-        channel = torch.full((len(inputs),), QUERY_CHANNEL)
-        if channels is not None:
-            channel = torch.tensor([CHANNELS.index(name) for name in channels], dtype=torch.int64)
         with torch.no_grad():
             vectors = self._reader(inputs, channel)
             image = self._text_map(*query_features(vectors, channel))
@@ -263,23 +271,43 @@ class Artifact:
         codes = torch.from_numpy(self.points(stage))
         return stage_scores(stage, queries, codes, self.curvature).numpy()
 
-    def _backbone(self) -> Backbone | CachedBackbone:
-        if self._encoder is None:
-            named = self.config.backbone
-            if self.config.tuned != "frozen":
-                named = dataclasses.replace(named, name=str(self.folder / BACKBONE))
-            backbone = load_backbone(named)
-            if backbone.sha256 != self.config.backbone_sha256:
-                raise ArtifactMismatchError(
-                    f"the backbone {self.config.backbone.name} has sha256 {backbone.sha256}, the "
-                    f"model was trained on {self.config.backbone_sha256}",
-                    where=str(self.folder),
-                    do="install the backbone it was trained on, or train again",
-                )
-            self._encoder = (
-                backbone if self._cache is None else CachedBackbone(backbone, self._cache)
+    def _inputs(self, texts: list[str], channel: Tensor, progress: Progress | None) -> TextInputs:
+        """Texts in the channels (n,), each read by the backbone of its channel."""
+        if self.config.tuned != "lora":
+            return TextInputs.of(texts, self._encoder(_QUESTIONS), self._vocabulary, progress)
+        vectors = torch.zeros(len(texts), self.config.hidden_size)
+        for number in sorted(set(channel.tolist())):
+            rows = torch.nonzero(channel == number).squeeze(1)
+            read = self._encoder(CHANNELS[number]).encode([texts[i] for i in rows], progress)
+            vectors[rows] = torch.from_numpy(read)
+        return TextInputs(vectors, self._vocabulary.features(texts))
+
+    def _encoder(self, channel: Channel) -> TextEncoder:
+        """What reads the texts of a channel that has an adapter of its own, and questions."""
+        if channel not in self._encoders:
+            backbone = self._backbone
+            if channel != _QUESTIONS:
+                adapters = self.folder / ADAPTERS
+                backbone = for_channel(backbone, _QUESTIONS, channel, adapters)
+            cache = self._cache
+            self._encoders[channel] = backbone if cache is None else CachedBackbone(backbone, cache)
+        return self._encoders[channel]
+
+    @functools.cached_property
+    def _backbone(self) -> Backbone:
+        """What reads questions."""
+        named = self.config.backbone
+        if self.config.tuned != "frozen":
+            named = dataclasses.replace(named, name=str(self.folder / BACKBONE))
+        backbone = load_backbone(named)
+        if backbone.sha256 != self.config.backbone_sha256:
+            raise ArtifactMismatchError(
+                f"the backbone {self.config.backbone.name} has sha256 {backbone.sha256}, the "
+                f"model was trained on {self.config.backbone_sha256}",
+                where=str(self.folder),
+                do="install the backbone it was trained on, or train again",
             )
-        return self._encoder
+        return backbone
 
 
 def stage_scores(stage: Stage, queries: Tensor, codes: Tensor, curvature: float) -> Tensor:

@@ -26,7 +26,6 @@ from naics_graph.artifact import (
     QUERY_CHANNEL,
     ArtifactConfig,
     Stage,
-    file_sha256,
     write_artifact,
 )
 from naics_graph.config import dump_config, load_config, require_not_negative
@@ -41,7 +40,7 @@ from naics_graph.encode.cache import CachedBackbone
 from naics_graph.encode.channels import ChannelFeatures
 from naics_graph.encode.mixture import routing_metrics
 from naics_graph.encode.reader import TextInputs, TextReader
-from naics_graph.encode.weights import WEIGHTS_FILE
+from naics_graph.encode.weights import WEIGHTS_FILE, file_sha256
 from naics_graph.errors import UsageError
 from naics_graph.evaluate.gates import GateDecision, accept_refinement
 from naics_graph.geometry import lorentz

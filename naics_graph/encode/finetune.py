@@ -1,17 +1,22 @@
 """The backbone in training: all of its weights, or one LoRA adapter per channel over shared ones.
 
+What has learned is kept as the backbone that reads one channel, its adapter merged in, and beside
+it all adapters, from which `for_channel` makes the backbone of any other.
+
 LoRA after Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", through peft.
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
+import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +25,19 @@ from torch.utils.checkpoint import checkpoint
 from naics_graph.config import require_above_zero, require_at_least_one, require_not_negative
 from naics_graph.encode.backbone import Backbone, pooled
 from naics_graph.encode.ragged import picked
+from naics_graph.encode.weights import file_sha256
+from naics_graph.errors import ArtifactMismatchError
 from naics_graph.taxonomy.model import CHANNELS, Channel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Mode = Literal["auto", "frozen", "lora", "full"]
+
+ADAPTERS: Final = "adapters"
+"""The folder of the adapters, beside that of the backbone."""
+
+_ADAPTER_FILES: Final = ("adapter_config.json", "adapter_model.safetensors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,11 +169,11 @@ class TunedBackbone(nn.Module):
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase, channel: Channel) -> None:
         """Write the backbone that reads a channel in Hugging Face layout, its adapter merged in.
 
-        The adapters themselves go to `adapters` beside the folder, in peft's layout.
+        The adapters themselves go to ADAPTERS beside the folder, in peft's layout.
         """
         model = self.model
         if self.mode == "lora":
-            adapters = folder.parent / "adapters"
+            adapters = folder.parent / ADAPTERS
             for shape in model.peft_config.values():
                 # peft notes the folder the weights came from, which is nobody's business.
                 shape.base_model_name_or_path = self.name
@@ -216,19 +228,63 @@ class TunedBackbone(nn.Module):
                 rows = rows[count:]
 
 
+def for_channel(merged: Backbone, into: Channel, channel: Channel, adapters: Path) -> Backbone:
+    """The backbone that reads a channel, as `TunedBackbone` does but for rounding (1e-6).
+
+    Args:
+        merged: a backbone that `TunedBackbone.save` wrote; it stays as it is.
+        into: the channel it reads, whose adapter is taken out.
+        channel: another one, whose adapter is put in.
+        adapters: the folder of all adapters.
+
+    Raises:
+        ArtifactMismatchError: an adapter is missing, damaged, or of another backbone.
+    """
+    from peft import PeftModel
+    from safetensors import SafetensorError
+
+    paths = [adapters / name / file for name in (channel, into) for file in _ADAPTER_FILES]
+    try:
+        sha256 = [merged.sha256, *map(file_sha256, paths)]
+        with _quiet():
+            model: Any = PeftModel.from_pretrained(
+                copy.deepcopy(merged.model), adapters / channel, channel, torch_device="cpu"
+            )
+            model.load_adapter(adapters / into, into, torch_device="cpu")
+        # Rows of both side by side: exactly the sum of what each adds to a weight.
+        model.base_model.add_weighted_adapter([channel, into], [1.0, -1.0], "changed", "cat")
+        model.set_adapter("changed")
+        model = model.merge_and_unload(adapter_names=["changed"])
+    except (OSError, RuntimeError, TypeError, ValueError, SafetensorError) as error:
+        raise ArtifactMismatchError(
+            f"the adapter of the channel {channel} cannot be read: {error}",
+            where=str(adapters),
+            do="copy the whole folder of the model anew, or train again",
+        ) from error
+    joint = hashlib.sha256(" ".join(sha256).encode()).hexdigest()
+    weights = dataclasses.replace(merged.weights, sha256=joint)
+    return Backbone(merged.config, weights, model, merged.tokenizer)
+
+
 def _with_adapters(model: Any, rank: int) -> Any:
     """The model with a LoRA adapter for each channel, all of them learning."""
     from peft import LoraConfig, get_peft_model
 
     shape = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", bias="none")
-    with warnings.catch_warnings():
-        # peft 0.21 asks transformers 5 by a name that goes with version 6.
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+    with _quiet():
         adapted: Any = get_peft_model(model, shape, adapter_name=CHANNELS[0])
         for name in CHANNELS[1:]:
             adapted.add_adapter(name, shape)
     _activate(adapted, CHANNELS[0])
     return adapted
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # peft 0.21 asks transformers 5 by a name that goes with version 6.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        yield
 
 
 def _activate(model: Any, channel: Channel) -> None:

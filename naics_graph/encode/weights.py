@@ -153,9 +153,14 @@ def _three_ways(name: str) -> Iterator[str]:
     yield "3. copy the model's folder here and name it: --set backbone.name=FOLDER"
 
 
-def _checked_sha256(path: Path, name: str) -> str:
+def file_sha256(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
     with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _checked_sha256(path: Path, name: str) -> str:
+    sha256 = file_sha256(path)
     known = KNOWN_SHA256.get(name, sha256)
     if sha256 != known:
         raise ArtifactMismatchError(

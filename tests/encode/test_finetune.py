@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,14 @@ import torch
 from torch import Tensor
 
 from naics_graph.encode.backbone import Backbone, BackboneConfig, load_backbone
-from naics_graph.encode.finetune import FineTuneConfig, Tokens, TunedBackbone
+from naics_graph.encode.finetune import (
+    ADAPTERS,
+    FineTuneConfig,
+    Tokens,
+    TunedBackbone,
+    for_channel,
+)
+from naics_graph.errors import ArtifactMismatchError
 from naics_graph.taxonomy.model import CHANNELS
 
 from .tiny import write_tiny_model
@@ -130,6 +138,59 @@ def test_a_saved_backbone_reads_a_channel_as_the_tuned_one_does(
     expected = tuned(Tokens.of(backbone, TEXTS), channel).detach()
     torch.testing.assert_close(torch.from_numpy(again.encode(TEXTS)), expected, atol=1e-5, rtol=0)
     assert abs(again.encode(TEXTS) - backbone.encode(TEXTS)).max() > 1e-3
+
+
+def saved_adapters(backbone: Backbone, folder: Path) -> TunedBackbone:
+    """A backbone whose adapters all differ, saved as it reads examples."""
+    tuned = TunedBackbone(backbone, "lora", CONFIG)
+    torch.manual_seed(4)
+    with torch.no_grad():
+        for parameter in tuned.learned():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    tuned.save(folder / "saved", backbone.tokenizer, "examples")
+    return tuned
+
+
+def test_a_backbone_for_another_channel_reads_as_the_tuned_one_does(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    tuned, tokens = saved_adapters(backbone, tmp_path), Tokens.of(backbone, TEXTS)
+    merged = load_backbone(BackboneConfig(name=str(tmp_path / "saved")))
+    before = merged.encode(TEXTS)
+    hashes = {merged.sha256}
+    for number, name in enumerate(CHANNELS):
+        expected = tuned(tokens, torch.full((len(TEXTS),), number)).detach()
+        assert (abs(expected.numpy() - before).max() > 1e-3) == (name != "examples")
+        if name != "examples":
+            other = for_channel(merged, "examples", name, tmp_path / ADAPTERS)
+            found = torch.from_numpy(other.encode(TEXTS))
+            torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+            hashes.add(other.sha256)
+    assert len(hashes) == len(CHANNELS), "vectors are cached by them"
+    assert (merged.encode(TEXTS) == before).all()
+
+
+@pytest.mark.parametrize("damage", ["no folder", "no settings", "no weights", "torn", "other rank"])
+def test_an_adapter_that_is_not_what_was_saved_is_named(
+    backbone: Backbone, tmp_path: Path, damage: str
+) -> None:
+    saved_adapters(backbone, tmp_path)
+    merged = load_backbone(BackboneConfig(name=str(tmp_path / "saved")))
+    title = tmp_path / ADAPTERS / "title"
+    if damage == "no folder":
+        shutil.rmtree(title)
+    elif damage == "no settings":
+        (title / "adapter_config.json").unlink()
+    elif damage == "no weights":
+        (title / "adapter_model.safetensors").unlink()
+    elif damage == "torn":
+        (title / "adapter_model.safetensors").write_bytes(b"torn")
+    else:
+        settings = title / "adapter_config.json"
+        settings.write_text(settings.read_text().replace('"r": 2', '"r": 3'))
+    with pytest.raises(ArtifactMismatchError, match="adapter of the channel title") as caught:
+        for_channel(merged, "examples", "title", tmp_path / ADAPTERS)
+    assert caught.value.where == str(tmp_path / ADAPTERS)
 
 
 def test_rows_of_tokens_are_taken_in_the_order_asked(backbone: Backbone) -> None:

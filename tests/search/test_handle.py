@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,16 @@ import pytest
 import torch
 
 import naics_graph
-from naics_graph.artifact import Artifact
-from naics_graph.errors import ArtifactMismatchError, DatabaseError
+from naics_graph.artifact import BACKBONE, Artifact
+from naics_graph.encode.backbone import load_backbone
+from naics_graph.encode.finetune import FineTuneConfig, Tokens, TunedBackbone
+from naics_graph.encode.weights import file_sha256
+from naics_graph.errors import ArtifactMismatchError, DatabaseError, UsageError
 from naics_graph.geometry import lorentz
 from naics_graph.handle import Handle
+from naics_graph.runs import write_json
 from naics_graph.store.open import open_store
+from naics_graph.taxonomy.model import CHANNELS
 from tests.search.conftest import fill
 from tests.search.tiny import published_with, tiny_artifact
 from tests.search.world import CODE, DIMS, World
@@ -149,6 +155,64 @@ def test_a_text_is_read_in_the_channel_it_is_said_to_be_of(artifact: Artifact) -
     assert not np.allclose(mixed[0], plain, atol=1e-3)
     title = artifact.encode([text], "contrast", channels=["title"])[0]
     assert np.allclose(mixed[0], title, atol=1e-9)
+
+
+def tuned(artifact: Artifact) -> tuple[Artifact, TunedBackbone]:
+    """The artifact as a training leaves it in which each channel learned an adapter of its own."""
+    plain = load_backbone(artifact.config.backbone)
+    backbone = TunedBackbone(plain, "lora", FineTuneConfig(lora_rank=2))
+    torch.manual_seed(5)
+    with torch.no_grad():
+        for parameter in backbone.learned():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    folder = artifact.folder / BACKBONE
+    backbone.save(folder, plain.tokenizer, "examples")
+    sha256 = file_sha256(folder / "model.safetensors")
+    config = dataclasses.replace(artifact.config, tuned="lora", backbone_sha256=sha256)
+    write_json(artifact.folder / "config.json", dataclasses.asdict(config))
+    return Artifact.load(artifact.folder), backbone
+
+
+def test_each_channel_of_a_model_with_adapters_is_read_by_its_own(
+    artifact: Artifact, tmp_path: Path
+) -> None:
+    """As in training, kept vectors or not, alone or among others."""
+    model, backbone = tuned(artifact)
+    texts = ["dog grooming shop", "farm code", ""] * len(CHANNELS)
+    channels = [name for name in CHANNELS for _ in range(3)]
+    tokens = Tokens.of(load_backbone(artifact.config.backbone), texts)
+    expected = backbone(tokens, torch.tensor([CHANNELS.index(c) for c in channels]))
+    read = expected.detach().double().numpy()
+    kept = Artifact.load(model.folder, tmp_path / "vectors")
+    for one in (model, kept, kept):
+        found = one.encode(texts, "encode", channels=channels)
+        assert np.allclose(found, read, rtol=0, atol=1e-6)
+    assert np.array_equal(
+        model.encode(texts, "encode")[6:9],
+        model.encode(texts[6:9], "encode", channels=channels[6:9]),
+    )
+    assert abs(read[0] - read[3]).max() > 1e-2
+    points = model.encode(texts, "contrast", channels=channels)
+    for i, (text, channel) in enumerate(zip(texts, channels, strict=True)):
+        alone = model.encode([text], "contrast", channels=[channel])[0]
+        assert np.allclose(points[i], alone, rtol=0, atol=1e-6)
+
+
+def test_without_its_adapters_a_model_still_answers_questions_and_refuses_the_rest(
+    artifact: Artifact,
+) -> None:
+    model, _ = tuned(artifact)
+    before = model.encode(["dog grooming shop"])
+    shutil.rmtree(model.folder / "adapters")
+    again = Artifact.load(model.folder)
+    assert np.array_equal(again.encode(["dog grooming shop"]), before)
+    with pytest.raises(ArtifactMismatchError, match="adapter of the channel title"):
+        again.encode(["dog", "dog"], channels=["examples", "title"])
+
+
+def test_every_text_has_a_channel_or_none_has(artifact: Artifact) -> None:
+    with pytest.raises(UsageError, match="1 channels came with 2 texts"):
+        artifact.encode(["dog", "farm"], channels=["title"])
 
 
 def test_a_pickled_model_is_its_folder(artifact: Artifact, tmp_path: Path) -> None:
