@@ -34,6 +34,7 @@ from naics_graph.encode.text_map import TextMap, TextMapConfig
 from naics_graph.encode.weights import file_sha256
 from naics_graph.errors import ArtifactMismatchError, UsageError
 from naics_graph.geometry import lorentz
+from naics_graph.model_card import Training, model_card
 from naics_graph.refine.network import HGCNConfig, RefineNetwork
 from naics_graph.runs import replacing, save_tensors, tensors_below, write_json
 from naics_graph.store.contract import EmbeddingSetInfo, Progress
@@ -76,11 +77,11 @@ def write_artifact(
     residual: Tensor,
     network: RefineNetwork,
     points: Mapping[str, Tensor],
-    metrics: Mapping[str, float],
+    training: Training,
 ) -> None:
     """Write all files; `config.json` comes last and marks the artifact complete.
 
-    `metrics` are the figures of the published stage, for the model card.
+    `training` is what the model card says beside the configuration.
     """
     tensors = {f"text_map.{name}": value for name, value in text_map.state_dict().items()}
     tensors |= {f"reader.{name}": value for name, value in reader.state_dict().items()}
@@ -90,7 +91,8 @@ def write_artifact(
     save_tensors(folder / "model.safetensors", tensors)
     save_tensors(folder / "points.safetensors", points)
     with replacing(folder / "README.md") as temporary:
-        temporary.write_text(_card(config, metrics), encoding="utf-8")
+        card = model_card(config, training, file_sha256(folder / "model.safetensors"))
+        temporary.write_text(card, encoding="utf-8")
     write_json(folder / "config.json", dataclasses.asdict(config))
 
 
@@ -315,31 +317,3 @@ def stage_scores(stage: Stage, queries: Tensor, codes: Tensor, curvature: float)
     if stage in ("encode", "mixture"):
         return queries @ codes.T
     return -lorentz.pairwise_distance(queries, codes, curvature)
-
-
-def _card(config: ArtifactConfig, metrics: Mapping[str, float]) -> str:
-    """The model card: what it is, its figures, hashes of what it is made of."""
-    header: dict[str, Any] = {
-        "library_name": "naics-graph",
-        "base_model": config.backbone.name,
-        "tags": ["naics", "hyperbolic"],
-    }
-    lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in header.items()), "---", ""]
-    lines += [
-        f"# {config.run}",
-        "",
-        f"NAICS {config.vintage} in the Lorentz model, d = {config.map.dim}, curvature "
-        f"-{config.curvature}; stage published: {config.published}.",
-        "",
-        "Load it with `naics_graph.artifact.Artifact.load(folder)`; `encode(texts)` gives Lorentz",
-        "points, time first, and `points()` those of all codes, in the order of `codes`.",
-        "",
-        "| figure, held-out texts and all codes | |",
-        "|---|---|",
-        *(f"| {name} | {value:.4f} |" for name, value in metrics.items()),
-        "",
-        f"Backbone {config.backbone.name} ({config.tuned}), sha256 {config.backbone_sha256}.",
-        f"Loaded graph, sha256 {config.data_sha256}.",
-        "",
-    ]
-    return "\n".join(lines)

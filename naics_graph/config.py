@@ -68,6 +68,20 @@ def dump_config(config: Any) -> str:
     return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
 
 
+def changed_settings(config: Any) -> dict[str, Any]:
+    """The values of a configuration that are not the defaults, by dotted key."""
+    return dict(_changed(config, type(config)(), ""))
+
+
+def _changed(config: Any, usual: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for one in dataclasses.fields(config):
+        value, default = getattr(config, one.name), getattr(usual, one.name)
+        if dataclasses.is_dataclass(value):
+            yield from _changed(value, default, f"{prefix}{one.name}.")
+        elif value != default:
+            yield prefix + one.name, value
+
+
 def require_above_zero(config: Any, *names: str) -> None:
     """Check fields of a dataclass that no value of 0 or below can be used for.
 

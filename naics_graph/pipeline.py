@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,7 +29,7 @@ from naics_graph.artifact import (
     Stage,
     write_artifact,
 )
-from naics_graph.config import dump_config, load_config, require_not_negative
+from naics_graph.config import changed_settings, dump_config, load_config, require_not_negative
 from naics_graph.contrast.config import ContrastConfig
 from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.finetuning import train_space
@@ -46,6 +47,7 @@ from naics_graph.evaluate.gates import GateDecision, accept_refinement
 from naics_graph.geometry import lorentz
 from naics_graph.geometry.disk import disk_layout
 from naics_graph.memory import explained_shortage
+from naics_graph.model_card import Training
 from naics_graph.reading import with_fewer_entries, with_held_out
 from naics_graph.refine.config import RefineConfig
 from naics_graph.refine.graph import require_current
@@ -229,6 +231,7 @@ class _Stages:
     ) -> None:
         self.store, self.config, self.opened, self.progress = store, config, run, progress
         self.world = world
+        self.has_roles = any(entry.evaluated for entry in taxonomy.entries)
         read = with_fewer_entries(taxonomy, config.entries_per_code)
         self.taxonomy = with_held_out(read, config.held_out, config.seed)
         self.export = store.export_graph(taxonomy.vintage)
@@ -395,6 +398,14 @@ class _Stages:
             codes=codes,
             data_sha256=data,
         )
+        training = Training(
+            metrics=metrics,
+            judges=len(self.judges),
+            share=None if self.has_roles else self.config.held_out,
+            texts=Counter(text.source for text in self.data.labelled),
+            seed=self.config.seed,
+            settings=changed_settings(self.config),
+        )
         residual = self.space.known_residual()
         write_artifact(
             self.opened.artifact,
@@ -405,7 +416,7 @@ class _Stages:
             residual,
             self.network,
             {str(stage): points for stage, points in self.images.codes.items()},
-            metrics,
+            training,
         )
         info = EmbeddingSetInfo(
             id=self.opened.id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from naics_graph.config import dump_config, load_config, load_mapping
+from naics_graph.config import changed_settings, dump_config, load_config, load_mapping
 from naics_graph.errors import ConfigError
 
 
@@ -228,6 +229,26 @@ def test_a_value_the_component_refuses_keeps_its_message() -> None:
     error = refusal(None, "loss.temperature=-1")
     assert "must be positive" in error.saw
     assert error.where == "loss"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],
+        ["epochs=3"],
+        ["epochs=7", "loss.smoothing=0.0", "fan_out=[4]", "limit=9", "tag=2022"],
+        ["stage.curriculum.enabled=true", "stage.enabled=false", "name='a: [b]'"],
+    ],
+)
+def test_the_settings_that_differ_from_the_defaults_give_the_configuration_again(
+    changes: list[str],
+) -> None:
+    config = load_config(Whole, None, changes)
+    told = changed_settings(config)
+    keys = [change.partition("=")[0] for change in changes if change != "epochs=3"]
+    assert sorted(told) == sorted(keys)
+    again = [f"{key}={json.dumps(value)}" for key, value in told.items()]
+    assert load_config(Whole, None, again) == config
 
 
 def test_missing_required_key_is_named() -> None:

@@ -25,7 +25,7 @@ LAYERS = (
     ("encode",),
     ("contrast",),
     ("refine",),
-    ("artifact",),
+    ("artifact", "model_card"),
     ("evaluate",),
     ("search", "stage_images"),
     ("pipeline",),

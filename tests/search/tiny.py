@@ -13,6 +13,7 @@ from naics_graph.encode.backbone import BackboneConfig, load_backbone
 from naics_graph.encode.lexical import LexicalConfig, LexicalVocabulary
 from naics_graph.encode.reader import TextReader
 from naics_graph.encode.text_map import TextMap, TextMapConfig
+from naics_graph.model_card import Training
 from naics_graph.refine.network import HGCNConfig, RefineNetwork
 from tests.search.world import DIMS, World
 
@@ -70,7 +71,9 @@ def tiny_artifact(runs: Path, world: World) -> Artifact:
         torch.zeros(len(world.points), DIMS),
         RefineNetwork(network, DIMS, world.curvature),
         {"contrast": torch.from_numpy(world.points)},
-        {"mrr": 0.5},
+        Training(
+            metrics={"mrr": 0.5}, judges=4, share=None, texts={"index": 9}, seed=0, settings={}
+        ),
     )
     return Artifact.load(runs / world.set_id / "artifact")
 
