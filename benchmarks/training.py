@@ -22,8 +22,7 @@ from naics_graph.config import load_config
 from naics_graph.contrast.config import ContrastConfig
 from naics_graph.evaluate.held_out import held_out_codes, held_out_metrics, without_codes
 
-SHORT: Final = ("epochs=4", "batch_size=256")
-TUNED: Final = (*SHORT, "finetune.mode=full")
+TUNED: Final = ("finetune.mode=full",)
 ROWS: Final[dict[str, tuple[str, ...]]] = {
     "d = 64": (),
     "d = 64, four epochs": ("epochs=4",),
@@ -31,7 +30,7 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
     "held-out codes": (),
     "fine-tuned, d = 64": TUNED,
     "fine-tuned, d = 16": (*TUNED, "map.dim=16"),
-    "LoRA, d = 64": (*SHORT, "finetune.mode=lora"),
+    "LoRA, d = 64": ("finetune.mode=lora",),
 }
 COLUMNS: Final = ("mrr", "top1", "hit10", "pearson", "parent_at_1", "edge_map", "distortion")
 

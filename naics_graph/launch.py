@@ -89,5 +89,6 @@ def _report(failures: Mapping[int, ProcessFailure], folder: Path) -> int:
         f"process {rank} was ended by {signal.Signals(-code).name}",
         where=f"rank {rank} of the training",
         do="see whether the machine ran out of memory; continue with --resume where there is "
-        "more, or start a run with a lower contrast.batch_size or backbone.batch_size",
+        "more, or start a run with a lower contrast.batch_size (where the backbone "
+        "learns contrast.finetune.batch_size) or backbone.batch_size",
     )

@@ -89,9 +89,9 @@ def explained_shortage(where: str) -> Iterator[None]:
         raise OutOfMemoryError(
             f"memory ran out: {first[:200]}",
             where=where,
-            do="lower contrast.batch_size, contrast.objective.sampled_codes, refine.batch_size or "
-            "backbone.batch_size, or for fine-tuning contrast.finetune.batch_size or "
-            "contrast.finetune.tokens, or set contrast.finetune.recompute=true (--set KEY=VALUE) "
-            "in a new run, or give it more processes; "
+            do="lower contrast.batch_size (where the backbone learns contrast.finetune.batch_size "
+            "or contrast.finetune.tokens, or set contrast.finetune.recompute=true), "
+            "contrast.objective.sampled_codes, refine.batch_size or backbone.batch_size "
+            "(--set KEY=VALUE) in a new run, or give it more processes; "
             "the last checkpoint is intact, and --resume continues it where there is more memory",
         ) from error

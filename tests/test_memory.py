@@ -118,6 +118,8 @@ def test_a_failed_allocation_names_the_settings_that_lower_it() -> None:
     ):
         torch.empty(1 << 60)
     assert caught.value.exit_code == 3
+    for name in ("batch_size", "tokens", "recompute=true"):
+        assert f"contrast.finetune.{name}" in str(caught.value)
     for setting in ("contrast.objective.sampled_codes", "backbone.batch_size", "--resume"):
         assert setting in str(caught.value)
 

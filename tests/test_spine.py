@@ -287,8 +287,8 @@ def test_a_backbone_that_learned_is_published_with_the_model(home: Path, tmp_pat
     plain = BackboneConfig(name=str(tmp_path / "tiny"))
     tuned = [
         f"backbone.name={plain.name}",
-        "contrast.epochs=1",
         "contrast.finetune.mode=lora",
+        "contrast.finetune.frozen_epochs=1",
         "contrast.finetune.epochs=1",
         "contrast.finetune.learning_rate=1e-2",
     ]

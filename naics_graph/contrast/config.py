@@ -90,13 +90,13 @@ class ObjectiveConfig:
 class ContrastConfig:
     """Optimisation of stage 3.
 
-    curvature: c > 0, the space has curvature -c. learning_rate: peak of one cycle, AdamW.
-    residual_rate: the same for code residuals; 0 leaves them at zero. warmup: share of the steps.
-    temperature: at the start, in units of distance; learned. refresh_every: steps for which the
-    codes' channels keep the lexical vectors they were read with; queries are always read anew.
-    validate_every: epochs
-    between measurements, 0 for the last only. keep: the weights of the `last` epoch, or of the
-    `best` one measured. early_stopping: measurements in a row without a better one after which
+    curvature: c > 0, the space has curvature -c. epochs, batch_size: with a frozen backbone; those
+    of one that learns are in `finetune`. learning_rate: peak of one cycle, AdamW. residual_rate:
+    the same for code residuals; 0 leaves them at zero. warmup: share of the steps. temperature: at
+    the start, in units of distance; learned. refresh_every: steps for which the codes' channels
+    keep the lexical vectors they were read with; queries are always read anew. validate_every:
+    epochs between measurements, 0 for the last only. keep: the weights of the `last` epoch, or of
+    the `best` one measured. early_stopping: measurements in a row without a better one after which
     training ends; 0 never. averaging: decay of a moving average of the weights, which is then what
     is measured and published; 0 is off. radius_limit: share of map.max_radius at which the mean
     radius of the codes ends the training.
@@ -141,31 +141,29 @@ class ContrastConfig:
             raise ValueError(f"radius_limit is {self.radius_limit}, it must be in (0, 1]")
 
 
-def for_finetuning(config: ContrastConfig) -> ContrastConfig:
-    """The configuration of the second part: its own epochs and batches, and a share of the rates.
-
-    The curriculum is over by then.
-    """
+def for_frozen(config: ContrastConfig) -> ContrastConfig:
+    """The configuration of the first part, where the backbone is to learn in the second."""
     tune = config.finetune
-    return dataclasses.replace(
-        _at_a_share_of_the_rates(config, tune.head_rate),
-        epochs=tune.epochs,
-        batch_size=tune.batch_size,
-    )
+    return dataclasses.replace(config, epochs=tune.frozen_epochs, batch_size=tune.batch_size)
+
+
+def for_finetuning(config: ContrastConfig) -> ContrastConfig:
+    """The configuration of the second part, in which the backbone learns."""
+    return _after_frozen(config, config.finetune.epochs, config.finetune.head_rate)
 
 
 def for_settling(config: ContrastConfig) -> ContrastConfig:
     """The configuration of the third part, in which the backbone no longer learns."""
-    tune = config.finetune
-    return dataclasses.replace(
-        _at_a_share_of_the_rates(config, tune.settle_rate), epochs=tune.settle_epochs
-    )
+    return _after_frozen(config, config.finetune.settle_epochs, config.finetune.settle_rate)
 
 
-def _at_a_share_of_the_rates(config: ContrastConfig, share: float) -> ContrastConfig:
+def _after_frozen(config: ContrastConfig, epochs: int, share: float) -> ContrastConfig:
+    """A later part: its own epochs, and a share of the rates. The curriculum is over by then."""
     lexical_rate = share * config.lexical.learning_rate
     return dataclasses.replace(
         config,
+        epochs=epochs,
+        batch_size=config.finetune.batch_size,
         learning_rate=share * config.learning_rate,
         residual_rate=share * config.residual_rate,
         lexical=dataclasses.replace(config.lexical, learning_rate=lexical_rate),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from naics_graph.contrast.config import ContrastConfig, for_finetuning, for_settling
+from naics_graph.contrast.config import ContrastConfig, for_finetuning, for_frozen, for_settling
 from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.space import CodeSpace
 from naics_graph.contrast.trainer import FINETUNE, SETTLE, ContrastTrainer, Validate
@@ -78,7 +78,8 @@ def train_space(
     if mode != "frozen":
         learner = _same_everywhere(backbone(), world)
         tune = functools.partial(TunedBackbone, learner, mode, config.finetune)
-    trainer = ContrastTrainer(config, data, run, seed, validate, world)
+    first = config if mode == "frozen" else for_frozen(config)
+    trainer = ContrastTrainer(first, data, run, seed, validate, world)
     space = trainer.train(progress)
     if tune is None:
         return Spaces(space, trainer.measured, data)

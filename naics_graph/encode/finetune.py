@@ -45,18 +45,20 @@ class FineTuneConfig:
     """Whether the backbone learns too, after the frozen epochs of stage 3.
 
     mode: `frozen` (never), `lora` (one adapter per channel), `full` (every weight), `auto` (lora
-    where there is a GPU, else frozen). epochs, batch_size: of this part, from the space the frozen
-    epochs ended with. learning_rate: peak of the backbone's; head_rate: of everything else, as a
-    share of its rates in the frozen epochs. settle_epochs: afterwards, of everything else on the
-    texts as the backbone then reads them; settle_rate: the share for these. lora_rank: of an
-    adapter, whose scale is twice the rank. tokens: padded tokens that pass the backbone at a time.
-    recompute: keep no activations of them and compute them again on the way back: a third slower,
-    memory of one such batch, the same gradient. precision: of the backbone in training; `auto` is
-    bfloat16 on a GPU and float32 on a CPU, where bfloat16 takes half the time if the CPU computes
-    in it and longer if not.
+    where there is a GPU, else frozen). frozen_epochs: where the backbone is to learn, in place of
+    `contrast.epochs`. epochs: in which it learns, from the space the frozen ones ended with.
+    learning_rate: peak of the backbone's; head_rate: of everything else, as a share of its rates in
+    the frozen epochs. settle_epochs: afterwards, of everything else on the texts as the backbone
+    then reads them; settle_rate: the share for these. batch_size: of all these epochs, in place of
+    `contrast.batch_size`. lora_rank: of an adapter, whose scale is twice the rank. tokens: padded
+    tokens that pass the backbone at a time. recompute: keep no activations of them and compute them
+    again on the way back: a third slower, memory of one such batch, the same gradient. precision:
+    of the backbone in training; `auto` is bfloat16 on a GPU and float32 on a CPU, where bfloat16
+    takes half the time if the CPU computes in it and longer if not.
     """
 
     mode: Mode = "auto"
+    frozen_epochs: int = 4
     epochs: int = 2
     batch_size: int = 256
     learning_rate: float = 2e-4
@@ -71,7 +73,7 @@ class FineTuneConfig:
     def __post_init__(self) -> None:
         """Refuse values no training can use."""
         require_above_zero(self, "learning_rate", "head_rate", "settle_rate")
-        require_at_least_one(self, "epochs", "batch_size", "lora_rank", "tokens")
+        require_at_least_one(self, "frozen_epochs", "epochs", "batch_size", "lora_rank", "tokens")
         require_not_negative(self, "settle_epochs")
 
     def resolved(self, device: torch.device) -> Literal["frozen", "lora", "full"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -13,10 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from naics_graph.contrast.config import ContrastConfig, for_finetuning, for_settling
+from naics_graph.contrast.config import (
+    ContrastConfig,
+    for_finetuning,
+    for_frozen,
+    for_settling,
+)
 from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.finetuning import Spaces, train_space
-from naics_graph.contrast.trainer import FINETUNE, SETTLE
+from naics_graph.contrast.trainer import FINETUNE, SETTLE, STAGE
 from naics_graph.distributed import World
 from naics_graph.encode.backbone import Backbone, BackboneConfig, load_backbone
 from naics_graph.encode.finetune import FineTuneConfig, Tokens, TunedBackbone
@@ -44,7 +50,13 @@ def data(backbone: Backbone) -> ContrastData:
 
 def config(mode: Literal["frozen", "lora", "full"], averaging: float = 0.0) -> ContrastConfig:
     tune = FineTuneConfig(
-        mode=mode, epochs=2, batch_size=40, lora_rank=2, learning_rate=1e-3, settle_epochs=1
+        mode=mode,
+        frozen_epochs=1,
+        epochs=2,
+        batch_size=40,
+        lora_rank=2,
+        learning_rate=1e-3,
+        settle_epochs=1,
     )
     return dataclasses.replace(CONFIG, epochs=1, averaging=averaging, finetune=tune)
 
@@ -87,6 +99,36 @@ def test_a_later_part_takes_its_share_of_the_three_rates_and_of_nothing_else(
     for field in dataclasses.fields(ContrastConfig):
         if field.name not in own | {"learning_rate", "residual_rate", "lexical"}:
             assert getattr(later, field.name) == getattr(whole, field.name), field.name
+
+
+def test_what_is_measured_is_what_the_modes_do() -> None:
+    """The rows "fine-tuned" and "LoRA" of benchmarks/training.py set the mode alone."""
+    parts = [part(ContrastConfig()) for part in (for_frozen, for_finetuning, for_settling)]
+    assert [(part.epochs, part.batch_size) for part in parts] == [(4, 256), (2, 256), (4, 256)]
+    assert [part.learning_rate for part in parts] == [5e-3, 2.5e-3, 2.5e-3]
+
+
+@pytest.mark.parametrize(
+    ("mode", "batch_size", "epochs"),
+    [("frozen", 20, {STAGE: 3}), ("lora", 40, {STAGE: 1, FINETUNE: 2, SETTLE: 1})],
+)
+def test_a_backbone_that_learns_has_epochs_and_batches_of_its_own(
+    tmp_path: Path,
+    data: ContrastData,
+    backbone: Backbone,
+    mode: Literal["frozen", "lora"],
+    batch_size: int,
+    epochs: dict[str, int],
+) -> None:
+    settings = dataclasses.replace(config(mode), epochs=3)
+    trained(tmp_path / "run", data, backbone, settings)
+    lines = Run(tmp_path / "run").metrics_file.read_text().splitlines()
+    steps = data.steps_per_epoch(batch_size)
+    assert [(one["stage"], one["epoch"], one["step"]) for one in map(json.loads, lines)] == [
+        (stage, epoch, epoch * steps)
+        for stage, count in epochs.items()
+        for epoch in range(1, count + 1)
+    ]
 
 
 def test_the_channels_are_read_once_an_epoch_while_the_backbone_learns(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -201,6 +201,13 @@ def test_rows_of_tokens_are_taken_in_the_order_asked(backbone: Backbone) -> None
     assert ids.shape == mask.shape
     assert ids[0].tolist() == tokens.rows(torch.tensor([3])).ids.tolist()
     assert not mask[1].any()
+
+
+@pytest.mark.parametrize("name", ["frozen_epochs", "epochs", "batch_size", "lora_rank", "tokens"])
+def test_settings_of_nothing_are_refused(name: str) -> None:
+    wrong: dict[str, Any] = {name: 0}
+    with pytest.raises(ValueError, match=f"{name} is 0, it must be at least 1"):
+        FineTuneConfig(**wrong)
 
 
 def test_auto_is_frozen_without_a_gpu() -> None:
