@@ -141,6 +141,8 @@ def train(
         The report, the same in every process.
 
     Raises:
+        ConfigError: epochs are to be judged (`contrast.keep`, `contrast.early_stopping`) and there
+            is nothing to judge them by.
         DatabaseError: nothing is loaded, the graph was loaded anew meanwhile, or the set cannot be
             published.
         ArtifactMismatchError: the run to resume was started on other data, or cannot be read.
@@ -234,8 +236,10 @@ class _Stages:
         self.has_roles = any(entry.evaluated for entry in taxonomy.entries)
         read = with_fewer_entries(taxonomy, config.entries_per_code)
         self.taxonomy = with_held_out(read, config.held_out, config.seed)
-        self.export = store.export_graph(taxonomy.vintage)
         self.judges = [e for e in self.taxonomy.entries if e.evaluated]
+        if config.contrast.judges_epochs and not self.judges:
+            raise no_judges()
+        self.export = store.export_graph(taxonomy.vintage)
         truth = [entry.code for entry in self.judges]
         self.images = StageImages(Tree.of(taxonomy), truth, config.contrast.curvature)
 
@@ -256,7 +260,6 @@ class _Stages:
         lexical = self.config.contrast.lexical
         data = ContrastData.of(self.taxonomy, encoder, lexical, self.progress)
         self.data = data.weighted(self.config.contrast.sources)
-        self._require_judges()
         texts = [entry.text for entry in self.judges]
         self.held_out = TextInputs.of(texts, encoder, self.data.vocabulary)
         self._image_texts()
@@ -266,11 +269,6 @@ class _Stages:
             self.held_out = self.held_out.with_tokens(self.backbone, texts)
         seconds = time.perf_counter() - started
         return StageReport("encode", seconds, True, metrics, _judged_by(self.taxonomy))
-
-    def _require_judges(self) -> None:
-        contrast = self.config.contrast
-        if not self.judges and (contrast.keep == "best" or contrast.early_stopping):
-            raise no_judges()
 
     def _mode(self) -> Literal["frozen", "lora", "full"]:
         return self.config.contrast.finetune.resolved(self.world.device)

@@ -13,12 +13,16 @@ from tests.search.world import make_world
 LETTERS = str.maketrans("0123456789", "kbcdefghij")
 
 
-def tiny_database(folder: Path) -> str:
+def tiny_database(folder: Path, *, roles: bool = True) -> str:
     """A loaded database in a folder, and beside it the transformer that `tiny_settings` names."""
     write_tiny_model(folder / "model")
     database = str(folder / "tiny.lbug")
+    taxonomy = spelled(make_world("2022", seed=1, curvature=1.0).taxonomy)
+    if not roles:
+        entries = tuple(dataclasses.replace(e, role=None) for e in taxonomy.entries)
+        taxonomy = dataclasses.replace(taxonomy, entries=entries)
     with open_store(database) as store:
-        store.load(spelled(make_world("2022", seed=1, curvature=1.0).taxonomy))
+        store.load(taxonomy)
     return database
 
 

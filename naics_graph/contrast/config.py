@@ -94,12 +94,13 @@ class ContrastConfig:
     of one that learns are in `finetune`. learning_rate: peak of one cycle, AdamW. residual_rate:
     the same for code residuals; 0 leaves them at zero. warmup: share of the steps. temperature: at
     the start, in units of distance; learned. refresh_every: steps for which the codes' channels
-    keep the lexical vectors they were read with; queries are always read anew. validate_every:
-    epochs between measurements, 0 for the last only. keep: the weights of the `last` epoch, or of
-    the `best` one measured. early_stopping: measurements in a row without a better one after which
-    training ends; 0 never. averaging: decay of a moving average of the weights, which is then what
-    is measured and published; 0 is off. radius_limit: share of map.max_radius at which the mean
-    radius of the codes ends the training.
+    keep the lexical vectors they were read with; queries are always read anew. keep: the weights of
+    the `last` epoch, or of the `best` one. early_stopping: epochs in a row without a better one
+    after which training ends; 0 never. validate_every: epochs between measurements, 0 for the last
+    only; where `keep` or `early_stopping` judges the epochs, every one is measured. averaging:
+    decay of a moving average of the weights, which is then what is measured and published; 0 is
+    off. radius_limit: share of map.max_radius at which the mean radius of the codes ends the
+    training.
     """
 
     sources: SourceWeights = field(default_factory=SourceWeights)
@@ -139,6 +140,11 @@ class ContrastConfig:
             )
         if not 0.0 < self.radius_limit <= 1.0:
             raise ValueError(f"radius_limit is {self.radius_limit}, it must be in (0, 1]")
+
+    @property
+    def judges_epochs(self) -> bool:
+        """Whether the figures of an epoch decide what is kept or when training ends."""
+        return self.keep == "best" or self.early_stopping > 0
 
 
 def for_frozen(config: ContrastConfig) -> ContrastConfig:

@@ -57,11 +57,11 @@ class Averaged(Generic[M]):
 
 
 class Best:
-    """The best measurement so far, its weights, and whether measuring should end.
+    """The best epoch so far, its weights, and whether training should end.
 
     Args:
         keep: `best` holds a copy of the best weights.
-        patience: end after so many measurements in a row that are no better; 0 never ends.
+        patience: end after so many epochs in a row that are no better; 0 never ends.
     """
 
     def __init__(self, keep: Keep, patience: int) -> None:
@@ -77,13 +77,11 @@ class Best:
         return bool(self.patience) and self.worse >= self.patience
 
     def see(self, epoch: int, measured: Mapping[str, float], module: nn.Module) -> None:
-        """Take a measurement after an epoch.
+        """Judge an epoch by what was measured after it.
 
         Raises:
             ConfigError: there is nothing to judge by.
         """
-        if self.keep == "last" and not self.patience:
-            return
         if METRIC not in measured:
             raise no_judges()
         if not self.measured or measured[METRIC] > self.measured[METRIC]:

@@ -68,7 +68,8 @@ class ContrastTrainer:
         run: where checkpoints and metrics go; read and written by the first process alone, the
             others may give None.
         seed: of initial weights, order of the queries, dropout and sampled codes.
-        validate: measured every `validate_every` epochs and after the last, in the first process.
+        validate: measured in the first process after the last epoch and every `validate_every`
+            ones, or after each where they are judged.
         world: the processes that share the steps.
         start: the space to go on from, default a fresh one.
         stage: name in metrics and checkpoints: `contrast`, `finetune` or `settle`.
@@ -235,11 +236,13 @@ class ContrastTrainer:
         return metrics
 
     def _measure(self, epoch: int) -> dict[str, float]:
-        every = self.config.validate_every
+        judges = self.config.judges_epochs
+        every = 1 if judges else self.config.validate_every
         if epoch != self.config.epochs and not (every and epoch % every == 0):
             return {}
         self.measured = self.world.on_main(self._validated)
-        self.best.see(epoch, self.measured, self._result)
+        if judges:
+            self.best.see(epoch, self.measured, self._result)
         return self.measured
 
     @torch.no_grad()

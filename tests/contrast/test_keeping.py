@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ from naics_graph.runs import Run
 from tests.contrast.test_training import CONFIG, RandomEncoder, small_taxonomy
 
 ROOT = Path(__file__).parents[2]
-FULL = dataclasses.replace(CONFIG, averaging=0.9, keep="best", validate_every=1)
+FULL = dataclasses.replace(CONFIG, averaging=0.9, keep="best")
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,7 @@ def test_the_best_epoch_is_kept(tmp_path: Path, data: ContrastData) -> None:
 
 
 def test_training_stops_early_where_nothing_gets_better(tmp_path: Path, data: ContrastData) -> None:
-    config = dataclasses.replace(CONFIG, validate_every=1, early_stopping=2, epochs=9)
+    config = dataclasses.replace(CONFIG, early_stopping=2, epochs=9)
     figures = iter([0.2, 0.5, 0.5, 0.4])
     trained(tmp_path / "run", data, config, lambda _: {"mrr": next(figures)})
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
@@ -121,11 +122,28 @@ def test_training_stops_early_where_nothing_gets_better(tmp_path: Path, data: Co
     trained(tmp_path / "run", data, config, lambda _: {"mrr": next(figures)})
 
 
+@pytest.mark.parametrize("validate_every", [0, ContrastConfig().validate_every])
+@pytest.mark.parametrize(("change", "epochs"), [({"early_stopping": 1}, 2), ({"keep": "best"}, 4)])
+def test_epochs_that_are_judged_are_all_measured(
+    tmp_path: Path,
+    data: ContrastData,
+    validate_every: int,
+    change: dict[str, Any],
+    epochs: int,
+) -> None:
+    config = dataclasses.replace(CONFIG, validate_every=validate_every, **change)
+    figures = iter([0.5, 0.4, 0.3, 0.2])
+    trainer = trained(tmp_path / "run", data, config, lambda _: {"mrr": next(figures)})
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["mrr"] for line in lines] == [0.5, 0.4, 0.3, 0.2][:epochs]
+    assert trainer.measured["mrr"] == (0.5 if config.keep == "best" else 0.4)
+
+
 @pytest.mark.parametrize("change", [{"keep": "best"}, {"early_stopping": 1}])
 def test_without_held_out_texts_there_is_no_best(
-    tmp_path: Path, data: ContrastData, change: dict[str, object]
+    tmp_path: Path, data: ContrastData, change: dict[str, Any]
 ) -> None:
-    config = dataclasses.replace(CONFIG, epochs=1, **change)  # type: ignore[arg-type]
+    config = dataclasses.replace(CONFIG, epochs=1, **change)
     with pytest.raises(ConfigError, match="no held-out texts"):
         trained(tmp_path / "run", data, config, None)
 
