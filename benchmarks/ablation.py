@@ -48,6 +48,7 @@ CHANGES: Final[dict[str, tuple[str, ...]]] = {
     "negatives: hard and router": ("objective.negatives.strategies=[hard,router]",),
     "false negatives eliminated": ("objective.negatives.eliminate=true",),
     "curriculum": ("curriculum.enabled=true",),
+    "curriculum by shares alone": ("curriculum.enabled=true", "curriculum.patience=0"),
     "averaged weights": ("averaging=0.98",),
     **{
         f"without {plural}": (f"sources.{source}=0",)

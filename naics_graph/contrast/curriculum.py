@@ -6,9 +6,9 @@
 `all`       every code, the exact loss again; off (share 0) by default.
 
 A phase ends when its share of the steps is used up, or sooner when it stops paying: after
-`patience` whole epochs in a row in which the query loss fell by less than `threshold` of itself.
-Losses are compared within a phase only, for other negatives make another loss. The last phase
-lasts to the end.
+`patience` windows of steps in a row over which the mean query loss was less than `threshold` of
+itself below that of the window before. Windows begin with the phase, for other negatives make
+another loss. The last phase lasts to the end.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from naics_graph.config import require_below_one, require_not_negative
 from naics_graph.contrast.negatives import NegativesConfig, Strategy
 
 _log = logging.getLogger(__name__)
@@ -67,22 +68,28 @@ class EliminatePhase(PhaseConfig):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurriculumConfig:
-    """enabled: whether phases replace `objective.negatives`. threshold, patience: when a phase has
-    stopped paying (patience 0: by its share alone). The phases follow one another as listed.
+    """enabled: whether phases replace `objective.negatives`. window: share of all steps (at least
+    one step) over which losses are averaged to be compared. threshold: the least a paying phase's
+    loss falls from window to window, as a share of itself. patience: windows in a row that fall
+    short of it and end a phase; 0 ends it by its share alone. The phases follow one another as
+    listed.
     """
 
     enabled: bool = False
-    threshold: float = 0.02
-    patience: int = 1
+    window: float = 0.05
+    threshold: float = 0.01
+    patience: int = 2
     tree: TreePhase = field(default_factory=TreePhase)
     hard: HardPhase = field(default_factory=HardPhase)
     eliminate: EliminatePhase = field(default_factory=EliminatePhase)
     all: PhaseConfig = field(default_factory=PhaseConfig)
 
     def __post_init__(self) -> None:
-        """Refuse a curriculum without phases."""
-        if self.patience < 0:
-            raise ValueError(f"patience is {self.patience}, it must be at least 0")
+        """Refuse a curriculum without phases, and values that compare nothing."""
+        if not 0.0 < self.window <= 0.5:
+            raise ValueError(f"window is {self.window}, it must be above 0 and at most 0.5")
+        require_below_one(self, "threshold")
+        require_not_negative(self, "patience")
         if self.enabled and not any(getattr(self, name).share for name in PHASES):
             raise ValueError("every phase has share 0, one must have more")
 
@@ -98,10 +105,16 @@ class Curriculum:
     def __init__(self, config: CurriculumConfig, steps: int) -> None:
         self.config, self.steps = config, steps
         self.phases = [i for i, name in enumerate(PHASES, 1) if getattr(config, name).share]
+        self.window = max(1, round(config.window * steps))
         self.place = 0
         self.since = 0
-        self.stalled = 0
+        self._compare_anew()
+
+    def _compare_anew(self) -> None:
+        self.losses: list[float] = []
         self.last_loss: float | None = None
+        self.fall = 0.0
+        self.stalled = 0
 
     @property
     def phase(self) -> int:
@@ -120,40 +133,33 @@ class Curriculum:
         return phase
 
     def before(self, step: int) -> str | None:
-        """Enter the next phase if this one's share is used up by `step`; the switch, if any."""
+        """Enter the next phase if this one has ended when `step` is to come; the switch, if any."""
+        if self.place + 1 == len(self.phases):
+            return None
         used = step - self.since
-        if used < self.negatives.share * self.steps or self._is_last:
-            return None
-        return self._enter(step, f"{used} steps are its share")
+        if used >= self.negatives.share * self.steps:
+            return self._enter(step, f"{used} steps are its share")
+        if 0 < self.config.patience <= self.stalled:
+            return self._enter(step, f"the query loss fell by {self.fall:.1%}")
+        return None
 
-    def after_epoch(self, step: int, first: int, loss: float) -> str | None:
-        """Enter the next phase if this one stopped paying; the switch, if any.
-
-        Args:
-            step: the one that comes next.
-            first: first step of the epoch that has ended.
-            loss: mean query loss of that epoch.
-        """
-        if first < self.since:
-            return None
-        before, self.last_loss = self.last_loss, loss
-        ends = self._is_last or step >= self.steps
-        if before is None or not self.config.patience or ends:
-            return None
-        fall = (before - loss) / max(abs(before), 1e-12)
-        self.stalled = self.stalled + 1 if fall < self.config.threshold else 0
-        if self.stalled < self.config.patience:
-            return None
-        return self._enter(step, f"the query loss fell by {fall:.1%}")
-
-    @property
-    def _is_last(self) -> bool:
-        return self.place + 1 == len(self.phases)
+    def after(self, loss: float) -> None:
+        """Take the query loss of a step, and compare windows where one is full."""
+        self.losses.append(loss)
+        if len(self.losses) < self.window:
+            return
+        before, self.last_loss = self.last_loss, sum(self.losses) / self.window
+        self.losses = []
+        if before is None:
+            return
+        self.fall = (before - self.last_loss) / max(abs(before), 1e-12)
+        self.stalled = self.stalled + 1 if self.fall < self.config.threshold else 0
 
     def _enter(self, step: int, reason: str) -> str:
         left = self.name
         self.place += 1
-        self.since, self.stalled, self.last_loss = step, 0, None
+        self.since = step
+        self._compare_anew()
         switch = f"curriculum: {left} -> {self.name} at step {step}, {reason}"
         _log.info(switch)
         return switch
@@ -163,11 +169,14 @@ class Curriculum:
         return {
             "place": self.place,
             "since": self.since,
-            "stalled": self.stalled,
+            "losses": self.losses,
             "last_loss": self.last_loss,
+            "fall": self.fall,
+            "stalled": self.stalled,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Inverse of `state`."""
         self.place, self.since = int(state["place"]), int(state["since"])
-        self.stalled, self.last_loss = int(state["stalled"]), state["last_loss"]
+        self.losses, self.last_loss = list(state["losses"]), state["last_loss"]
+        self.fall, self.stalled = float(state["fall"]), int(state["stalled"])

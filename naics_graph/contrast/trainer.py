@@ -152,7 +152,10 @@ class ContrastTrainer:
                 channels = read.channels(self.space.reader)
             step = epoch * self.steps + i
             self._choose_negatives(step, epoch, channels, new_epoch=i == 0)
-            means.add(self._step(step, channels, batch, generator))
+            losses = self._step(step, channels, batch, generator)
+            means.add(losses)
+            if self.curriculum is not None:
+                self.curriculum.after(losses.get("query_code", losses["loss"]))
             if progress is not None:
                 progress(self.what, step + 1, self.steps * self.config.epochs)
                 show_detail(progress, self.what, means.values)
@@ -169,9 +172,6 @@ class ContrastTrainer:
         values |= self._measure(epoch + 1)
         if self.curriculum is not None:
             values["phase"] = self.curriculum.phase
-            fit = values.get("query_code", values["loss"])
-            done = (epoch + 1) * self.steps
-            self._note(epoch, done, self.curriculum.after_epoch(done, epoch * self.steps, fit))
         if self.run is not None:
             self.run.log(self.stage, epoch + 1, (epoch + 1) * self.steps, values)
             self._save(self.run, epoch + 1)
@@ -217,16 +217,13 @@ class ContrastTrainer:
     ) -> None:
         """Follow the curriculum, and cluster the codes anew for the epoch or the phase."""
         switch = None if self.curriculum is None else self.curriculum.before(step)
-        self._note(epoch, step, switch)
+        if self.run is not None and switch:
+            self.run.log_event(self.stage, epoch + 1, step, switch)
         if not (new_epoch or switch):
             return
         if self.curriculum is not None:
             self.objective.negatives.config = self.curriculum.negatives
         self.objective.recluster(self.space, channels, epoch_seed(self.seed, epoch))
-
-    def _note(self, epoch: int, step: int, switch: str | None) -> None:
-        if self.run is not None and switch:
-            self.run.log_event(self.stage, epoch + 1, step, switch)
 
     def _routing(self, epoch: int) -> dict[str, float]:
         """What the router did with the epoch's queries; a collapse is warned of once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 
 import pytest
 
@@ -54,14 +55,43 @@ def test_a_phase_of_share_zero_is_left_out_and_the_last_lasts() -> None:
     assert not curriculum.before(99)
 
 
-def test_a_phase_that_stops_paying_ends_early(caplog: pytest.LogCaptureFixture) -> None:
-    config = CurriculumConfig(enabled=True, threshold=0.1, patience=2, tree=TreePhase(share=1.0))
+def run(curriculum: Curriculum, losses: Iterable[float], first: int = 0) -> list[str]:
+    """The switches of steps with these losses."""
+    switches = []
+    for step, loss in enumerate(losses, first):
+        switches.append(curriculum.before(step))
+        curriculum.after(loss)
+    return [switch for switch in switches if switch]
+
+
+def test_a_phase_that_stops_paying_ends_early() -> None:
+    config = CurriculumConfig(
+        enabled=True, window=0.01, threshold=0.1, patience=2, tree=TreePhase(share=1.0)
+    )
     curriculum = Curriculum(config, steps=1000)
-    losses = [5.0, 4.0, 3.9, 3.0, 2.95, 2.9]
-    ended = [curriculum.after_epoch(10 * i + 10, 10 * i, loss) for i, loss in enumerate(losses)]
-    with caplog.at_level(logging.INFO):
-        assert list(map(bool, ended)) == [False] * 5 + [True]
+    # Means of ten steps, each of which has others above and below it.
+    means = [5.0, 4.0, 3.9, 3.0, 2.95, 2.9]
+    losses = [mean + noise for mean in means for noise in (-1.0, 1.0) * 5]
+    assert run(curriculum, losses) == []
+    said = "curriculum: tree -> hard at step 60, the query loss fell by 1.7%"
+    assert curriculum.before(60) == said
     assert (curriculum.name, curriculum.since) == ("hard", 60)
+
+
+@pytest.mark.parametrize("steps", [40, 160, 161])
+def test_four_epochs_are_enough_to_see_that_a_phase_does_not_pay(steps: int) -> None:
+    """At the defaults, with ten and forty steps an epoch; the last phase lasts."""
+    said = run(Curriculum(ON, steps), [2.0] * steps)
+    assert [switch.rpartition(", ")[2] for switch in said] == ["the query loss fell by 0.0%"] * 2
+    ended = [int(switch.split()[6].rstrip(",")) for switch in said]
+    assert ended == [3 * round(steps / 20), 6 * round(steps / 20)]
+
+
+def test_a_loss_that_keeps_falling_leaves_a_phase_its_share() -> None:
+    assert run(Curriculum(ON, 160), (0.99**step for step in range(160))) == [
+        "curriculum: tree -> hard at step 32, 32 steps are its share",
+        "curriculum: hard -> eliminate at step 96, 64 steps are its share",
+    ]
 
 
 def test_the_switch_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -71,46 +101,41 @@ def test_the_switch_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert switch in caplog.text
 
 
-def test_no_phase_begins_behind_the_last_step() -> None:
-    curriculum = Curriculum(ON, steps=20)
-    assert not curriculum.after_epoch(10, 0, 1.0)
-    assert not curriculum.after_epoch(20, 10, 1.0)
-    assert curriculum.name == "tree"
-
-
-def test_only_whole_epochs_of_a_phase_are_compared() -> None:
-    curriculum = Curriculum(ON, steps=100)
-    assert not curriculum.after_epoch(15, 0, 5.0)
-    curriculum.before(20)
-    # This epoch was half in the phase before, and the next has none to be compared with.
-    assert not curriculum.after_epoch(30, 15, 5.0)
-    assert not curriculum.after_epoch(45, 30, 5.0)
-    assert curriculum.after_epoch(60, 45, 5.0)
+def test_windows_begin_with_their_phase() -> None:
+    config = CurriculumConfig(enabled=True, patience=1, tree=TreePhase(share=0.08))
+    curriculum = Curriculum(config, steps=100)
+    # Its second window had three steps of five when its share was used up.
+    assert run(curriculum, [5.0] * 8) == []
+    assert curriculum.before(8) == "curriculum: tree -> hard at step 8, 8 steps are its share"
+    assert run(curriculum, [5.0] * 10, first=8) == []
+    assert curriculum.before(18)
 
 
 def test_a_negative_loss_falls_too() -> None:
-    curriculum = Curriculum(ON, steps=1000)
-    curriculum.after_epoch(10, 0, -1.0)
-    assert not curriculum.after_epoch(20, 10, -1.5)
-    assert curriculum.after_epoch(30, 20, -1.5)
+    config = CurriculumConfig(enabled=True, window=0.001, patience=1)
+    curriculum = Curriculum(config, steps=1000)
+    assert run(curriculum, [-1.0, -1.5, -1.5]) == []
+    assert curriculum.before(3)
 
 
 def test_without_patience_only_steps_count() -> None:
     curriculum = Curriculum(CurriculumConfig(enabled=True, patience=0), steps=1000)
-    assert not any(curriculum.after_epoch(10 * i + 10, 10 * i, 1.0) for i in range(9))
+    assert run(curriculum, [1.0] * 200) == []
+    assert curriculum.before(200)
 
 
-def test_the_state_goes_through_json_and_back() -> None:
-    config = CurriculumConfig(enabled=True, patience=2)
-    curriculum = Curriculum(config, steps=1000)
-    curriculum.before(200)
-    curriculum.after_epoch(220, 200, 0.1 + 0.2)
-    curriculum.after_epoch(240, 220, 0.1 + 0.2)
-    other = Curriculum(config, steps=1000)
+@pytest.mark.parametrize("broken", range(15))
+def test_the_state_goes_through_json_and_back(broken: int) -> None:
+    """At any step, in the middle of a window and where one has just ended a phase."""
+    config = CurriculumConfig(enabled=True, window=0.04)
+    losses = [0.1 + 0.2, 0.7, 0.1, 0.2, 0.9] * 3
+    curriculum = Curriculum(config, steps=100)
+    run(curriculum, losses[:broken])
+    other = Curriculum(config, steps=100)
     other.restore(json.loads(json.dumps(curriculum.state())))
-    assert (other.place, other.since, other.stalled, other.last_loss) == (1, 200, 1, 0.1 + 0.2)
-    for one in (curriculum, other):
-        assert one.after_epoch(260, 240, 0.3), "the second epoch in a row without a gain"
+    assert other.state() == curriculum.state()
+    rest = losses[broken:]
+    assert run(other, rest, broken) == run(curriculum, rest, broken)
     assert other.state() == curriculum.state()
 
 
@@ -120,6 +145,7 @@ def test_everything_can_be_set() -> None:
         overrides=[
             "curriculum.enabled=true",
             "curriculum.patience=3",
+            "curriculum.window=0.5",
             "curriculum.tree.count=7",
             "curriculum.hard.strategies=[hard, in_batch]",
             "curriculum.eliminate.clusters=9",
@@ -128,7 +154,7 @@ def test_everything_can_be_set() -> None:
         ],
     )
     found = config.curriculum
-    assert (found.enabled, found.patience, found.all.share) == (True, 3, 0.25)
+    assert (found.enabled, found.patience, found.window, found.all.share) == (True, 3, 0.5, 0.25)
     assert (found.tree.count, found.tree.strategies, found.tree.share) == (7, ("tree",), 0.2)
     assert found.hard.strategies == ("hard", "in_batch")
     assert (found.eliminate.clusters, found.eliminate.eliminate) == (9, True)
@@ -141,6 +167,10 @@ def test_everything_can_be_set() -> None:
         ("curriculum.tree.share=2", "share is 2.0"),
         ("curriculum.tree.count=0", "count is 0"),
         ("curriculum.patience=-1", "patience is -1"),
+        ("curriculum.window=0", "window is 0.0"),
+        ("curriculum.window=0.6", "window is 0.6"),
+        ("curriculum.threshold=1", "threshold is 1.0"),
+        ("curriculum.threshold=-0.1", "threshold is -0.1"),
         ("curriculum.hard.strategies=[nearest]", "one of all, in_batch, hard, router, tree"),
         ("curriculum.hart.share=0.1", "the nearest key is curriculum.hard"),
     ],

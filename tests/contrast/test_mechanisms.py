@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from naics_graph.contrast.config import ContrastConfig, LossWeights, ObjectiveConfig
-from naics_graph.contrast.curriculum import CurriculumConfig, HardPhase, TreePhase
+from naics_graph.contrast.curriculum import Curriculum, CurriculumConfig, HardPhase, TreePhase
 from naics_graph.contrast.data import ContrastData
 from naics_graph.contrast.losses import rank_lists
 from naics_graph.contrast.negatives import NegativesConfig
@@ -136,7 +136,7 @@ PHASES = dataclasses.replace(
     epochs=6,
     curriculum=CurriculumConfig(
         enabled=True,
-        threshold=-1.0,
+        patience=0,
         tree=TreePhase(share=0.25, count=2),
         hard=HardPhase(share=0.25, count=2),
     ),
@@ -178,24 +178,54 @@ def test_the_curriculum_goes_through_its_phases_and_says_so(
     assert not torch.equal(with_it, without)
 
 
+# Windows of three steps, an epoch has four: every phase ends with its second window.
+IMPATIENT = dataclasses.replace(
+    PHASES,
+    curriculum=CurriculumConfig(
+        enabled=True,
+        window=1 / 8,
+        threshold=0.99,
+        patience=1,
+        tree=TreePhase(share=1, count=2),
+        hard=HardPhase(share=1, count=2),
+    ),
+)
+
+
 def test_measured_progress_ends_a_phase(tmp_path: Path, data: ContrastData) -> None:
-    impatient = dataclasses.replace(
-        PHASES.curriculum, threshold=1.0, tree=TreePhase(share=1), hard=HardPhase(share=1)
-    )
-    _, records = trained(tmp_path / "run", data, dataclasses.replace(PHASES, curriculum=impatient))
-    assert [record["phase"] for record in records] == [1, 1, 2, 2, 3, 3]
-    # A switch at the end of an epoch is in its checkpoint.
-    assert [event["epoch"] for event in events(tmp_path / "run")] == [2, 4]
+    _, records = trained(tmp_path / "run", data, IMPATIENT)
+    assert [record["phase"] for record in records] == [1, 2, 2, 3, 3, 3]
+    found = [(event["epoch"], event["step"]) for event in events(tmp_path / "run")]
+    assert found == [(2, 6), (4, 12)]
+    assert all("the query loss fell by" in event["event"] for event in events(tmp_path / "run"))
 
 
+@pytest.mark.parametrize(("weight", "looked_at"), [(1.0, "query_code"), (0.0, "loss")])
+def test_the_curriculum_looks_at_the_query_loss_of_every_step_or_else_at_the_whole(
+    tmp_path: Path,
+    data: ContrastData,
+    monkeypatch: pytest.MonkeyPatch,
+    weight: float,
+    looked_at: str,
+) -> None:
+    seen: list[float] = []
+    monkeypatch.setattr(Curriculum, "after", lambda _, loss: seen.append(loss))
+    weights = dataclasses.replace(PHASES.objective.weights, query_code=weight)
+    objective = dataclasses.replace(PHASES.objective, weights=weights)
+    _, records = trained(tmp_path / "run", data, dataclasses.replace(PHASES, objective=objective))
+    means = torch.tensor(seen).view(len(records), -1).mean(dim=1).tolist()
+    assert means == pytest.approx([record[looked_at] for record in records], rel=1e-5)
+
+
+@pytest.mark.parametrize("config", [PHASES, IMPATIENT], ids=["by shares", "by progress"])
 def test_a_resumed_curriculum_ends_bit_for_bit_where_an_unbroken_one_does(
-    tmp_path: Path, data: ContrastData
+    tmp_path: Path, data: ContrastData, config: ContrastConfig
 ) -> None:
     class StopError(Exception):
         pass
 
-    whole, records = trained(tmp_path / "whole", data, PHASES)
-    steps = data.steps_per_epoch(PHASES.batch_size)
+    whole, records = trained(tmp_path / "whole", data, config)
+    steps = data.steps_per_epoch(config.batch_size)
     # In the first epoch of each phase, and in one of the last.
     for broken in (1, steps + 1, 3 * steps + 2, 5 * steps):
 
@@ -205,9 +235,9 @@ def test_a_resumed_curriculum_ends_bit_for_bit_where_an_unbroken_one_does(
 
         run = Run.create(tmp_path / f"broken{broken}", "")
         with pytest.raises(StopError):
-            ContrastTrainer(PHASES, data, run, 0).train(stop)
+            ContrastTrainer(config, data, run, 0).train(stop)
         run.close()
-        resumed, again = trained(tmp_path / f"broken{broken}", data, PHASES)
+        resumed, again = trained(tmp_path / f"broken{broken}", data, config)
         assert torch.equal(resumed, whole)
         for record in (*again, *records):
             record.pop("resident_mib", None)
