@@ -55,6 +55,7 @@ class ObjectiveConfig:
 
     ancestor_decay: an ancestor k levels up counts decay^(k - 1). query_loss: `softmax`
     (cross-entropy with smoothing) or `dcl` for query -> code; code -> code is always DCL.
+    smoothing: of the labels, by `softmax` alone.
     radius_step: the τ of r = τ · depth. sampled_codes: anchors a step for the code -> code,
     hierarchy and rank parts, against all codes. rank_list: candidates an anchor ranks, its
     relatives at tree distance 1 and 2 and the nearest others. rank_width: the gap in distance that

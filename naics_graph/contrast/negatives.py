@@ -42,9 +42,10 @@ _ITERATIONS: Final = 20
 class NegativesConfig:
     """Which codes may be negatives.
 
-    strategies: names, united. count: how many `hard`, `router` and `tree` choose at each level.
-    eliminate: leave out likely false negatives, those in the positive's cluster. clusters: k of the
-    hyperbolic k-means over all codes, at most as many as there are codes.
+    strategies: names, united; `all` stands by itself. count: how many `hard`, `router` and `tree`
+    choose at each level. eliminate: leave out likely false negatives, those in the positive's
+    cluster. clusters: k of the hyperbolic k-means over all codes, at most as many as there are
+    codes.
     """
 
     strategies: tuple[Strategy, ...] = ("all",)
@@ -53,9 +54,12 @@ class NegativesConfig:
     clusters: int = 256
 
     def __post_init__(self) -> None:
-        """Refuse a choice of nothing."""
+        """Refuse a choice of nothing, and names beside `all` that would choose nothing."""
         if not self.strategies:
             raise ValueError("strategies is empty, it must name at least one")
+        if "all" in self.strategies and len(self.strategies) > 1:
+            names = ", ".join(self.strategies)
+            raise ValueError(f"strategies is {names}, it must name `all` by itself or leave it out")
         require_at_least_one(self, "count", "clusters")
 
 
@@ -127,7 +131,7 @@ class Negatives:
     @property
     def everything(self) -> bool:
         """Whether all codes are allowed, so that there is nothing to choose."""
-        return "all" in self.config.strategies and not self.config.eliminate
+        return self.config.strategies == ("all",) and not self.config.eliminate
 
     def recluster(self, points: Tensor, c: float, seed: int) -> None:
         """Cluster the codes' points (n, d+1); due once an epoch while `eliminate` is on."""

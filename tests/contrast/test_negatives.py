@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from naics_graph.contrast.curriculum import HardPhase
 from naics_graph.contrast.negatives import (
     STRATEGIES,
     Anchors,
@@ -55,16 +56,16 @@ def ask(chosen: Negatives, asked: Pool) -> Tensor:
 @pytest.mark.parametrize("strategy", list(STRATEGIES))
 @pytest.mark.parametrize("depth", [1, 3, 5])
 def test_the_positive_is_never_a_negative(strategy: Strategy, depth: int) -> None:
-    for chosen in (negatives(strategy, eliminate=True), negatives(strategy, "all", eliminate=True)):
-        chosen.recluster(lorentz.expmap0(tangents([1.0] * N, 3, 0), 1.0), 1.0, 0)
-        asked = pool(chosen, depth)
-        mask = ask(chosen, asked)
-        assert mask.shape == asked.distance.shape
-        assert not mask.gather(1, asked.positive[:, None]).any()
+    chosen = negatives(strategy, eliminate=True)
+    chosen.recluster(lorentz.expmap0(tangents([1.0] * N, 3, 0), 1.0), 1.0, 0)
+    asked = pool(chosen, depth)
+    mask = ask(chosen, asked)
+    assert mask.shape == asked.distance.shape
+    assert not mask.gather(1, asked.positive[:, None]).any()
 
 
-def test_all_by_itself_chooses_nothing_and_draws_nothing() -> None:
-    chosen = negatives("all", "tree")
+def test_all_chooses_nothing_and_draws_nothing() -> None:
+    chosen = negatives("all")
     g = torch.Generator().manual_seed(3)
     before = g.get_state()
     routing = torch.full((N, 4), 0.25)
@@ -219,3 +220,12 @@ def test_clusters_follow_the_points() -> None:
 def test_a_choice_of_nothing_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="it must"):
         NegativesConfig(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("beside", [("hard", "all"), ("all", "tree", "router")])
+@pytest.mark.parametrize("config", [NegativesConfig, HardPhase])
+def test_all_beside_others_is_refused(
+    config: type[NegativesConfig], beside: tuple[Strategy, ...]
+) -> None:
+    with pytest.raises(ValueError, match=r"strategies is .*, it must name `all` by itself"):
+        config(strategies=beside)
