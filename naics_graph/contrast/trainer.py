@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from naics_graph import memory
 from naics_graph.contrast.config import ContrastConfig
@@ -283,18 +283,16 @@ class ContrastTrainer:
 
 
 def _groups(space: CodeSpace, config: ContrastConfig) -> list[dict[str, Any]]:
+    """What learns, by rate and decay."""
     own = {"residual", "log_temperature", "log_scale", "reader.lexical.table"}
     named = {
         name: p
         for name, p in space.named_parameters()
         if name not in own and not name.startswith("reader.backbone.")
     }
-    decayed = [p for p in named.values() if p.ndim > 1]
-    plain = [p for p in named.values() if p.ndim <= 1]
-    rate = config.learning_rate
+    head = [*named.values(), space.log_temperature, space.log_scale]
     groups = [
-        {"params": decayed, "lr": rate, "weight_decay": config.weight_decay},
-        {"params": [*plain, space.log_temperature, space.log_scale], "lr": rate, "weight_decay": 0},
+        *_by_decay(head, config.learning_rate, config.weight_decay),
         {"params": [space.residual], "lr": config.residual_rate, "weight_decay": 0.0},
     ]
     if space.reader.lexical is not None:
@@ -302,7 +300,15 @@ def _groups(space: CodeSpace, config: ContrastConfig) -> list[dict[str, Any]]:
         groups.append({"params": table, "lr": config.lexical.learning_rate, "weight_decay": 0.0})
     if space.reader.backbone is not None:
         learned = space.reader.backbone.learned()
-        decay = config.weight_decay
-        rate = config.finetune.learning_rate
-        groups.append({"params": learned, "lr": rate, "weight_decay": decay})
+        groups += _by_decay(learned, config.finetune.learning_rate, config.weight_decay)
     return groups
+
+
+def _by_decay(learned: Sequence[nn.Parameter], rate: float, decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; biases, weights of norms and scalars do not."""
+    matrices = [p for p in learned if p.ndim > 1]
+    others = [p for p in learned if p.ndim <= 1]
+    return [
+        {"params": matrices, "lr": rate, "weight_decay": decay},
+        {"params": others, "lr": rate, "weight_decay": 0.0},
+    ]

@@ -155,6 +155,28 @@ def test_each_parameter_has_the_rate_of_its_kind_and_only_matrices_decay(
     }
 
 
+def test_of_a_whole_backbone_biases_and_norms_do_not_decay(
+    tmp_path: Path, data: ContrastData
+) -> None:
+    write_tiny_model(tmp_path)
+    backbone = load_backbone(BackboneConfig(name=str(tmp_path)))
+    config = dataclasses.replace(CONFIG, finetune=FineTuneConfig(learning_rate=4e-3))
+    space = build_space(config, data, 0)
+    space.reader.backbone = tuned = TunedBackbone(backbone, "full", config.finetune)
+    trainer = ContrastTrainer(config, data, None, 0, start=space, stage=FINETUNE)
+    decay = {
+        p: group["weight_decay"]
+        for group in trainer.optimiser.param_groups
+        for p in group["params"]
+        if group["lr"] == 4e-3
+    }
+    assert set(decay) == set(tuned.model.parameters())
+    small = {name for name, p in tuned.model.named_parameters() if decay[p] == 0.0}
+    ends = ("bias", "LayerNorm.weight")
+    assert small == {name for name, _ in tuned.model.named_parameters() if name.endswith(ends)}
+    assert {decay[p] for p in decay} == {0.0, config.weight_decay}
+
+
 def test_a_gradient_beyond_the_limit_is_cut_to_it_and_keeps_its_direction(
     data: ContrastData,
 ) -> None:
