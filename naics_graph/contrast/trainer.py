@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -290,7 +290,7 @@ def _groups(space: CodeSpace, config: ContrastConfig) -> list[dict[str, Any]]:
         for name, p in space.named_parameters()
         if name not in own and not name.startswith("reader.backbone.")
     }
-    head = [*named.values(), space.log_temperature, space.log_scale]
+    head = named | {"log_temperature": space.log_temperature, "log_scale": space.log_scale}
     groups = [
         *_by_decay(head, config.learning_rate, config.weight_decay),
         {"params": [space.residual], "lr": config.residual_rate, "weight_decay": 0.0},
@@ -304,11 +304,20 @@ def _groups(space: CodeSpace, config: ContrastConfig) -> list[dict[str, Any]]:
     return groups
 
 
-def _by_decay(learned: Sequence[nn.Parameter], rate: float, decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; biases, weights of norms and scalars do not."""
-    matrices = [p for p in learned if p.ndim > 1]
-    others = [p for p in learned if p.ndim <= 1]
+def _by_decay(
+    learned: Mapping[str, nn.Parameter], rate: float, decay: float
+) -> list[dict[str, Any]]:
+    """Matrices decay; biases, weights of norms and scalars do not.
+
+    The biases of all experts are one tensor, and so are those of all channels.
+    """
+    matrices = {
+        name: p
+        for name, p in learned.items()
+        if p.ndim > 1 and not name.endswith(("bias", ".channel"))
+    }
+    others = [p for name, p in learned.items() if name not in matrices]
     return [
-        {"params": matrices, "lr": rate, "weight_decay": decay},
+        {"params": [*matrices.values()], "lr": rate, "weight_decay": decay},
         {"params": others, "lr": rate, "weight_decay": 0.0},
     ]

@@ -40,7 +40,7 @@ def gradient(tuned: TunedBackbone, tokens: Tokens) -> Tensor:
     tuned.zero_grad()
     vectors = tuned(tokens, CHANNEL)
     (vectors * torch.linspace(-1, 1, vectors.numel()).view_as(vectors)).sum().backward()
-    return torch.cat([p.grad.flatten() for p in tuned.learned() if p.grad is not None])
+    return torch.cat([p.grad.flatten() for p in tuned.learned().values() if p.grad is not None])
 
 
 @pytest.mark.parametrize("mode", ["lora", "full"])
@@ -118,7 +118,7 @@ def test_training_leaves_the_backbone_it_started_from_alone(backbone: Backbone) 
     before = backbone.encode(TEXTS)
     tuned = TunedBackbone(backbone, "full", CONFIG)
     with torch.no_grad():
-        for parameter in tuned.learned():
+        for parameter in tuned.learned().values():
             parameter.add_(0.1)
     assert (backbone.encode(TEXTS) == before).all()
 
@@ -130,7 +130,7 @@ def test_a_saved_backbone_reads_a_channel_as_the_tuned_one_does(
     tuned = TunedBackbone(backbone, mode, CONFIG)
     torch.manual_seed(3)
     with torch.no_grad():
-        for parameter in tuned.learned():
+        for parameter in tuned.learned().values():
             parameter.add_(0.05 * torch.randn_like(parameter))
     tuned.save(tmp_path / "saved", backbone.tokenizer, "examples")
     again = load_backbone(BackboneConfig(name=str(tmp_path / "saved")))
@@ -145,7 +145,7 @@ def saved_adapters(backbone: Backbone, folder: Path) -> TunedBackbone:
     tuned = TunedBackbone(backbone, "lora", CONFIG)
     torch.manual_seed(4)
     with torch.no_grad():
-        for parameter in tuned.learned():
+        for parameter in tuned.learned().values():
             parameter.add_(0.05 * torch.randn_like(parameter))
     tuned.save(folder / "saved", backbone.tokenizer, "examples")
     return tuned

@@ -163,7 +163,7 @@ def tuned(artifact: Artifact) -> tuple[Artifact, TunedBackbone]:
     backbone = TunedBackbone(plain, "lora", FineTuneConfig(lora_rank=2))
     torch.manual_seed(5)
     with torch.no_grad():
-        for parameter in backbone.learned():
+        for parameter in backbone.learned().values():
             parameter.add_(0.2 * torch.randn_like(parameter))
     folder = artifact.folder / BACKBONE
     backbone.save(folder, plain.tokenizer, "examples")
