@@ -41,7 +41,7 @@ class LossWeights:
     lambda_rank: float = 0.3
     radius: float = 0.1
     residual: float = 0.0
-    load_balance: float = 0.1
+    load_balance: float = 1.0
     router_z: float = 0.001
 
     def __post_init__(self) -> None:
