@@ -64,7 +64,7 @@ class Bench:
         self.taxonomy = taxonomy
         self.backbone = load_backbone(BackboneConfig())
         self.encoder = CachedBackbone(self.backbone, settings.vectors_dir())
-        self._data: dict[tuple[int, LexicalConfig], ContrastData] = {}
+        self._data: dict[tuple[int, LexicalConfig], tuple[Taxonomy, ContrastData]] = {}
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Self:
@@ -76,8 +76,10 @@ class Bench:
         taxonomy = taxonomy or self.taxonomy
         shape = dataclasses.replace(lexical, dropout=0.0, learning_rate=1.0)
         if (id(taxonomy), shape) not in self._data:
-            self._data[id(taxonomy), shape] = ContrastData.of(taxonomy, self.encoder, lexical)
-        return self._data[id(taxonomy), shape]
+            # With the taxonomy, so that no other one is given its id.
+            read = ContrastData.of(taxonomy, self.encoder, lexical)
+            self._data[id(taxonomy), shape] = taxonomy, read
+        return self._data[id(taxonomy), shape][1]
 
     def train(self, config: ContrastConfig, seed: int, data: ContrastData | None = None) -> Trained:
         """Train stage 3 and measure it on the validation role."""
