@@ -30,7 +30,7 @@ from naics_graph.evaluate.held_out import (
 TUNED: Final = ("finetune.mode=full",)
 ROWS: Final[dict[str, tuple[str, ...]]] = {
     "d = 64": (),
-    "d = 64, four epochs": ("epochs=4",),
+    "d = 64, six epochs": ("epochs=6",),
     "d = 16": ("map.dim=16",),
     "held-out codes": (),
     "fine-tuned, d = 64": TUNED,
