@@ -43,7 +43,8 @@ def train(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="One setting, dotted, e.g. contrast.epochs=20; may be repeated.",
+            help="One setting, dotted, e.g. contrast.epochs=20; may be repeated. "
+            "docs/settings.md has them all.",
             show_default=False,
         ),
     ] = None,

@@ -1,8 +1,9 @@
-"""Write docs/cli.md from the commands and docs/api.md from the docstrings of the public library.
+"""Write docs/cli.md from the commands, docs/api.md from the docstrings of the public library, and
+docs/settings.md from the configuration.
 
     python -m docs.generate_reference
 
-`tests/docs` compares both pages with the code.
+`tests/docs` compares the pages with the code.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from docs import settings_page
 
 FOLDER = Path(__file__).parent
 CLI_PAGE = FOLDER / "cli.md"
@@ -165,9 +168,10 @@ def _sections(lines: Sequence[str]) -> list[str]:
 
 
 def main() -> None:
-    """Write both pages."""
+    """Write the pages."""
     CLI_PAGE.write_text(render_cli(), encoding="utf-8")
     API_PAGE.write_text(render_api(), encoding="utf-8")
+    settings_page.PAGE.write_text(settings_page.render(), encoding="utf-8")
 
 
 if __name__ == "__main__":

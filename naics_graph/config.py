@@ -82,6 +82,33 @@ def _changed(config: Any, usual: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield prefix + one.name, value
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Section:
+    """A dataclass within a configuration. prefix: of its keys, with the last dot; "" of the whole.
+
+    hints: the types of its fields by name.
+    """
+
+    cls: type
+    prefix: str
+    hints: Mapping[str, Any]
+
+    @property
+    def fields(self) -> tuple[dataclasses.Field[Any], ...]:
+        """What can be set in it: values and sections."""
+        return tuple(f for f in dataclasses.fields(self.cls) if f.init)
+
+
+def sections(cls: type, prefix: str = "") -> Iterator[Section]:
+    """The configuration `cls` and, in order, every section within it."""
+    section = Section(cls, prefix, typing.get_type_hints(cls))
+    yield section
+    for one in section.fields:
+        kind = section.hints[one.name]
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+            yield from sections(kind, f"{prefix}{one.name}.")
+
+
 def require_above_zero(config: Any, *names: str) -> None:
     """Check fields of a dataclass that no value of 0 or below can be used for.
 
@@ -252,14 +279,10 @@ def _first_key(name: str, value: Any) -> str:
     return name
 
 
-def _keys(cls: type, prefix: str = "") -> Iterator[str]:
+def _keys(cls: type) -> Iterator[str]:
     """Every dotted key of a configuration, sections included."""
-    hints = typing.get_type_hints(cls)
-    for one in dataclasses.fields(cls):
-        if one.init:
-            yield prefix + one.name
-            if dataclasses.is_dataclass(hints[one.name]):
-                yield from _keys(hints[one.name], f"{prefix}{one.name}.")
+    for section in sections(cls):
+        yield from (section.prefix + one.name for one in section.fields)
 
 
 def _convert(kind: Any, value: Any, dotted: str) -> Any:

@@ -179,7 +179,7 @@ def test_unknown_key_names_the_nearest(key: str, nearest: str) -> None:
         ("temperature", "key is loss.temperature;"),
         ("curriculum.enabled", "key is stage.curriculum.enabled;"),
         ("curriculum.enabld", "key is stage.curriculum;"),
-        ("enabled", "keys are stage.curriculum.enabled, stage.enabled;"),
+        ("enabled", "keys are stage.enabled, stage.curriculum.enabled;"),
         ("stage.temperature", "key is loss.temperature;"),
         ("loss.epochs", "keys are epochs, stage.curriculum.epochs;"),
         ("stage.epochs", "key is stage.curriculum.epochs;"),

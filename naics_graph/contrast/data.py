@@ -23,7 +23,12 @@ from naics_graph.taxonomy.tree import Tree
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceWeights:
-    """What a labelled text of each source weighs as a query; 0 leaves the source out."""
+    """What a labelled text of each source weighs as a query; 0 leaves the source out.
+
+    index: entries of the Bureau's index. phrase: phrases of the companion edition. title: titles of
+    codes. description: their descriptions, of either edition. example: illustrative examples.
+    exclusion: cross-reference clauses, queries of the one code they refer to.
+    """
 
     index: float = 1.0
     phrase: float = 1.0

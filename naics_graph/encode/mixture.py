@@ -16,7 +16,10 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MixtureConfig:
-    """experts: N of one shape. top_k: how many of them see an item. hidden: width inside one."""
+    """Shape of the mixture, N experts of one shape.
+
+    experts: N. top_k: how many of them see an item. hidden: width inside one.
+    """
 
     experts: int = 4
     top_k: int = 2

@@ -23,11 +23,11 @@ _FIRST_RADIUS: Final = 1.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextMapConfig:
-    """Shape of the map.
+    """Shape of the map from text vectors to tangent vectors.
 
-    dim: d of the tangent vectors. width: of the hidden states. max_radius: bound on their length.
-    dropout: of hidden units. channel_dropout: chance that a channel of a code is masked in
-    training, which the objective draws; one always stays.
+    dim: d of the tangent vectors. width: of the hidden states. max_radius: bound on the length of
+    tangent vectors. dropout: of hidden units. channel_dropout: chance that a channel of a code is
+    masked in training, which the objective draws; one always stays.
     """
 
     dim: int = 64

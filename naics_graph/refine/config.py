@@ -21,11 +21,12 @@ class RefineConfig:
 
     fan_out: neighbours per relation and hop, one number per layer, -1 for all. sampler: where
     neighbours are drawn, the same ones either way: `cached` in memory, `database` in Cypher, many
-    times slower; training exports the whole graph in either case. batch_size: queries of a step, of
-    all processes together. learning_rate: peak of one cycle, Adam; gate_rate: the same for gates,
-    sharpness and temperature. blend: share of another query mixed into every query, in tangent
-    space: stage 3 has learned these texts by heart and finds nearly all of them, blended ones are
-    as hard to find as new texts are. warmup: share of the steps in which the rates rise.
+    times slower; training exports the whole graph in either case. epochs: passes over all queries.
+    batch_size: queries of a step, of all processes together. learning_rate: peak of one cycle,
+    Adam; gate_rate: the same for gates, sharpness and temperature. blend: share of another query
+    mixed into every query, in tangent space: stage 3 has learned these texts by heart and finds
+    nearly all of them, blended ones are as hard to find as new texts are. warmup: share of the
+    steps in which the rates rise. gradient_norm: what a longer gradient is scaled down to.
     validate_every: epochs between measurements, 0 for the last only. radius_limit: mean radius of
     the codes, in units of distance, above which the training ends; raise it with
     contrast.map.max_radius.

@@ -32,10 +32,11 @@ RELATIONS: Final = (
 class HGCNConfig:
     """Shape of the network.
 
-    layers: 1 or 2. relations: names of the relations listened to, of RELATIONS; entries listen to
-    `rev_classified_as`, and pass on what they hear in a second layer. weighting: how a
-    relation's messages share their weight. dropout: share of a training step's edges left out, the
-    same ones in both layers.
+    layers: 1 or 2. relations: names of the relations listened to. A sixth is `rev_classified_as`,
+    by which entries listen, and pass on what they hear in a second layer. weighting: how a
+    relation's messages share their weight: `degree` equally, `attention` by their distance from the
+    listener, which starts as `degree`. dropout: share of a training step's edges left out, the same
+    ones in both layers.
     """
 
     layers: int = 1
