@@ -1,12 +1,14 @@
-"""`train` in several processes: the flags, and that two publish what one does."""
+"""`train` in several processes: the flags, that two publish what one does, and the end of one."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,17 @@ import torch
 import naics_graph
 from naics_graph.artifact import Artifact
 from naics_graph.config import load_config
+from naics_graph.errors import PeerLostError
 from naics_graph.pipeline import TrainConfig
+from naics_graph.runs import Run as RunFolder
 from naics_graph.store.open import open_store
 from tests.cli.conftest import Run
 from tests.processes import free_port
 from tests.tiny_training import tiny_database, tiny_settings
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 120.0
-"""Seconds to wait for a node."""
+PATIENCE = 600.0
+"""Seconds to wait for a node, a checkpoint, an end."""
 
 
 @pytest.mark.parametrize(
@@ -90,6 +94,21 @@ def on_two_nodes(command: list[str], environment: dict[str, str]) -> str:
     return out
 
 
+def train_in_two(database: str) -> list[str]:
+    """The command, to which `--run` or `--resume` belongs."""
+    return ["naics_graph.cli", "train", "--database", database, "--json", "--processes", "2"]
+
+
+def flags(settings: list[str]) -> list[str]:
+    return [part for setting in settings for part in ("--set", setting)]
+
+
+def environment() -> dict[str, str]:
+    """Our variables, and this checkout, for a command."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("in_two", [on_one_machine, on_two_nodes])
 def test_two_processes_publish_what_one_does(
@@ -117,13 +136,8 @@ def test_two_processes_publish_what_one_does(
     ]
     with naics_graph.connect(database) as handle:
         one = handle.train(load_config(TrainConfig, None, settings), run="one")
-    command = ["naics_graph.cli", "train", "--database", database, "--run", "two", "--json"]
-    command += ["--processes", "2"]
-    command += [part for setting in settings for part in ("--set", setting)]
-    environment = dict(os.environ)
-    paths = [str(ROOT), *filter(None, [environment.get("PYTHONPATH")])]
-    environment["PYTHONPATH"] = os.pathsep.join(paths)
-    two = json.loads(in_two(command, environment))
+    command = [*train_in_two(database), "--run", "two", *flags(settings)]
+    two = json.loads(in_two(command, environment()))
     assert two["embedding_set"] == "two"
     for stage, other in zip(one.stages, two["stages"], strict=True):
         assert other["metrics"] == pytest.approx(dict(stage.metrics), abs=1e-5), stage.stage
@@ -148,3 +162,108 @@ def test_two_processes_publish_what_one_does(
 
 def records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="NOT TESTED: ranks are found in /proc")
+def test_a_killed_rank_ends_a_training_that_resumes_bit_for_bit(home: Path) -> None:
+    """SIGKILL in stage 3: the last rank once there is a checkpoint, the first in what resumes."""
+    database = tiny_database(home)
+    epochs = 10
+    settings = [
+        *tiny_settings(home),
+        f"contrast.epochs={epochs}",
+        "contrast.batch_size=100",
+        "refine.epochs=1",
+        "refine.batch_size=90",
+    ]
+    command = train_in_two(database)
+    whole = json.loads(
+        on_one_machine([*command, "--run", "whole", *flags(settings)], environment())
+    )
+    started = killed([*command, "--run", "killed", *flags(settings)], home, rank=1, after=0)
+    again = killed([*command, "--resume", "killed"], home, rank=0, after=started)
+    assert started < again < epochs, "not killed in stage 3"
+    log = home / "data" / "runs" / "killed" / "metrics.jsonl"
+    logged = log.read_text()
+    assert [record["epoch"] for record in records(log.parent)] == [*range(1, again + 1)]
+    with open_store(database, read_only=True) as store:
+        assert [known.id for known in store.embedding_sets()] == ["whole"]
+    resumed = json.loads(on_one_machine([*command, "--resume", "killed"], environment()))
+    assert resumed["embedding_set"] == "killed"
+    assert log.read_text().startswith(logged), "an epoch was trained again"
+    for stage, other in zip(whole["stages"], resumed["stages"], strict=True):
+        assert other["metrics"] == stage["metrics"], stage["stage"]
+    with open_store(database, read_only=True) as store:
+        codes, points = store.read_set("whole")
+        same, others = store.read_set("killed")
+    assert codes == same
+    assert np.array_equal(points, others)
+
+
+def killed(command: list[str], home: Path, rank: int, after: int) -> int:
+    """Kill a rank of the run `killed` when stage 3 has a checkpoint later than epoch `after`.
+
+    Returns:
+        The epoch of the last checkpoint, which can be read.
+    """
+    folder = home / "data" / "runs" / "killed"
+    with subprocess.Popen(
+        [sys.executable, "-m", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as launcher:
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while last_checkpoint(folder) <= after:
+                assert launcher.poll() is None, launcher.communicate()
+                assert time.monotonic() < deadline, "no checkpoint"
+                time.sleep(0.01)
+            os.kill(ranks(launcher.pid, home)[rank], signal.SIGKILL)
+            out, said = launcher.communicate(timeout=PATIENCE)
+        finally:
+            # The ranks die with it.
+            launcher.kill()
+    assert launcher.returncode == PeerLostError.exit_code, said
+    assert f"process {rank} was ended by SIGKILL\n  where: rank {rank} of the training\n" in said
+    assert "continue with --resume" in said
+    assert "Traceback" not in said
+    assert out == ""
+    assert not list(processes(home))
+    checkpoint = RunFolder.resume(folder).latest_checkpoint("contrast")
+    assert checkpoint is not None
+    return checkpoint.epoch
+
+
+def last_checkpoint(folder: Path) -> int:
+    epochs = (int(path.stem) for path in folder.glob("checkpoints/contrast/*.json"))
+    return max(epochs, default=0)
+
+
+def ranks(launcher: int, home: Path) -> dict[int, int]:
+    """The processes a launcher has started: pid by rank."""
+    return {
+        int(variables["RANK"]): pid
+        for pid, variables in processes(home)
+        if "RANK" in variables and parent(pid) == launcher
+    }
+
+
+def processes(home: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Every process that lives in a home, and its variables."""
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            pairs = path.read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            # It ended meanwhile, or is somebody else's.
+            continue
+        variables = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+        if variables.get("NAICS_GRAPH_HOME") == str(home):
+            yield int(path.parent.name), variables
+
+
+def parent(pid: int) -> int:
+    # Its name, in parentheses, may hold spaces.
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
