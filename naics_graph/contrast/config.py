@@ -55,11 +55,10 @@ class ObjectiveConfig:
 
     ancestor_decay: an ancestor k levels up counts decay^(k - 1). query_loss: `softmax`
     (cross-entropy with smoothing) or `dcl` for query -> code; code -> code is always DCL.
-    smoothing: of the labels, by `softmax` alone.
-    radius_step: the τ of r = τ · depth. sampled_codes: anchors a step for the code -> code,
-    hierarchy and rank parts, against all codes. rank_list: candidates an anchor ranks, its
-    relatives at tree distance 1 and 2 and the nearest others. rank_width: the gap in distance that
-    counts as clearly ordered. negatives: which codes may be negatives of queries and of codes.
+    smoothing: of the labels, by `softmax` alone. radius_step: the τ of r = τ · depth.
+    sampled_codes: anchors a step for the code -> code, hierarchy and rank parts, against all codes.
+    rank_list: candidates an anchor ranks, its relatives at tree distance 1 and 2 and the nearest
+    others. rank_width: the gap in distance that counts as clearly ordered. negatives: which codes may be negatives of queries and of codes.
     residual_dropout: chance that the parts of the tree (code -> code, hierarchy, rank, radius) see
     a code without its residual in a step, where its texts alone put it: what they teach the map
     then holds for codes never trained on. Queries always meet the codes as they will be.
@@ -93,9 +92,11 @@ class ContrastConfig:
 
     curvature: c > 0, the space has curvature -c. epochs, batch_size: with a frozen backbone; those
     of one that learns are in `finetune`. learning_rate: peak of one cycle, AdamW. residual_rate:
-    the same for code residuals; 0 leaves them at zero. warmup: share of the steps. temperature: at
-    the start, in units of distance; learned. refresh_every: steps for which the codes' channels
-    keep the lexical vectors they were read with; queries are always read anew. keep: the weights of
+    the same for code residuals; 0 leaves them at zero. weight_decay: of matrices, at their rate; no
+    bias, residual or row of the lexical table decays. warmup: share of the steps. temperature: at
+    the start, in units of distance; learned. gradient_norm: a longer gradient is cut to it.
+    refresh_every: steps for which the codes' channels keep the lexical vectors they were read with;
+    queries are always read anew. keep: the weights of
     the `last` epoch, or of the `best` one. early_stopping: epochs in a row without a better one
     after which training ends; 0 never. validate_every: epochs between measurements, 0 for the last
     only; where `keep` or `early_stopping` judges the epochs, every one is measured. averaging:
