@@ -58,10 +58,11 @@ class ObjectiveConfig:
     smoothing: of the labels, by `softmax` alone. radius_step: the τ of r = τ · depth.
     sampled_codes: anchors a step for the code -> code, hierarchy and rank parts, against all codes.
     rank_list: candidates an anchor ranks, its relatives at tree distance 1 and 2 and the nearest
-    others. rank_width: the gap in distance that counts as clearly ordered. negatives: which codes may be negatives of queries and of codes.
-    residual_dropout: chance that the parts of the tree (code -> code, hierarchy, rank, radius) see
-    a code without its residual in a step, where its texts alone put it: what they teach the map
-    then holds for codes never trained on. Queries always meet the codes as they will be.
+    others. rank_width: the gap in distance that counts as clearly ordered. negatives: which codes
+    may be negatives of queries and of codes. residual_dropout: chance that the parts of the tree
+    (code -> code, hierarchy, rank, radius) see a code without its residual in a step, where its
+    texts alone put it: what they teach the map then holds for codes never trained on. Queries
+    always meet the codes as they will be.
     """
 
     weights: LossWeights = field(default_factory=LossWeights)
