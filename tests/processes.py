@@ -13,7 +13,7 @@ from naics_graph import distributed
 from naics_graph.distributed import World
 
 T = TypeVar("T")
-PATIENCE = 60.0
+PATIENCE = 300.0
 """Seconds to wait for a process's result."""
 
 
