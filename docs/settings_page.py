@@ -9,7 +9,6 @@ name: `. What comes before the first of them is about the section.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import re
 import types
 import typing
@@ -46,7 +45,7 @@ def explained(cls: type) -> tuple[str, dict[str, str]]:
 
     A field that a subclass does not explain means what it means in the base.
     """
-    about, meanings = _split(cls, inspect.cleandoc(cls.__doc__ or ""))
+    about, meanings = _split(cls, cls.__doc__ or "")
     for base in cls.__bases__:
         if dataclasses.is_dataclass(base):
             meanings = explained(base)[1] | meanings
