@@ -79,7 +79,8 @@ def test_loss_and_gradient_are_those_of_one_process(
     assert np.linalg.norm(gradient) > 0.1
     for size in SIZES[1:]:
         for seen, its_gradient, its_radius in run_processes(step, size, rows, config):
-            assert seen == pytest.approx(parts, rel=1e-6, abs=1e-9)
+            # Absolutely too: a part may be the small difference of scores of images in float32.
+            assert seen == pytest.approx(parts, rel=1e-6, abs=1e-6)
             assert np.abs(its_gradient - gradient).max() <= 1e-6 * np.linalg.norm(gradient)
             assert its_radius == pytest.approx(radius, rel=1e-6)
 
