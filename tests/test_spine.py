@@ -47,7 +47,7 @@ SMALL = [
 QUESTIONS: dict[str, dict[str, Value]] = {
     "reclassify": {"level": 6, "far": 10, "limit": 20},
     "near_but_outside": {"within": "5415", "limit": 20},
-    "sector_confusions": {"closest": 500, "limit": 10},
+    "sector_confusions": {"closest": 5000, "limit": 10},
     "closest_exclusions": {"limit": 20},
     "moved_most": {"limit": 20},
 }

@@ -59,7 +59,8 @@ class World:
         result: NDArray[np.float64] = lorentz.pairwise_distance(
             points, points, self.curvature
         ).numpy()
-        return result
+        # The same both ways to the last digit, as a database has it: a pair is then a tie.
+        return np.minimum(result, result.T)
 
     @cached_property
     def radius(self) -> NDArray[np.float64]:
