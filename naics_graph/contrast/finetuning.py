@@ -74,11 +74,11 @@ def train_space(
     """
     world = world or World()
     mode = config.finetune.resolved(world.device)
-    tune = None
+    tune, first = None, config
     if mode != "frozen":
         learner = _same_everywhere(backbone(), world)
         tune = functools.partial(TunedBackbone, learner, mode, config.finetune)
-    first = config if mode == "frozen" else for_frozen(config)
+        first = for_frozen(config)
     trainer = ContrastTrainer(first, data, run, seed, validate, world)
     space = trainer.train(progress)
     if tune is None:
