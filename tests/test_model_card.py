@@ -27,17 +27,14 @@ from naics_graph.taxonomy.model import Taxonomy
 from naics_graph.taxonomy.tree import Tree
 from tests.search.tiny import tiny_artifact
 from tests.search.world import make_world
-from tests.tiny_training import tiny_database, tiny_settings
+from tests.tiny_training import tiny_home, tiny_settings, without_roles
 
 SHORT = ("contrast.epochs=1", "refine.epochs=1", "contrast.sources.title=0", "seed=3")
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("home")
-    tiny_database(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NAICS_GRAPH_HOME", str(folder / "data"))
+    with tiny_home(tmp_path_factory) as folder:
         yield folder
 
 
@@ -51,10 +48,7 @@ def trained(home: Path, taxonomy: Taxonomy, run: str, *changes: str) -> TrainRep
 def loaded(home: Path, *, roles: bool) -> Taxonomy:
     with open_store(str(home / "tiny.lbug"), read_only=True) as store:
         taxonomy = store.taxonomy("2022")
-    if roles:
-        return taxonomy
-    entries = tuple(dataclasses.replace(entry, role=None) for entry in taxonomy.entries)
-    return dataclasses.replace(taxonomy, entries=entries)
+    return taxonomy if roles else without_roles(taxonomy)
 
 
 def cells(card: str, heading: str) -> dict[str, str]:

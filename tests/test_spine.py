@@ -32,6 +32,7 @@ from naics_graph.taxonomy.sources import read_taxonomy
 from tests.encode.tiny import write_tiny_model
 from tests.search.reference import REFERENCES
 from tests.search.world import World
+from tests.tiny_training import without_roles
 
 SMALL = [
     "contrast.epochs=2",
@@ -242,9 +243,7 @@ def test_nothing_is_published_on_a_graph_that_was_loaded_anew_meanwhile(home: Pa
 def test_held_out_entries_take_the_validation_role_only_without_a_split() -> None:
     taxonomy = with_entries(read_taxonomy(None, "2022", None))
     assert with_held_out(taxonomy, 0.5, 0) is taxonomy
-    plain = dataclasses.replace(
-        taxonomy, entries=tuple(dataclasses.replace(e, role=None) for e in taxonomy.entries)
-    )
+    plain = without_roles(taxonomy)
     held = with_held_out(plain, 0.5, 0)
     assert 0 < sum(e.evaluated for e in held.entries) < len(held.entries)
     assert with_held_out(plain, 0.5, 0) == held

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from naics_graph.store.open import open_store
 from naics_graph.taxonomy.model import Taxonomy
@@ -19,11 +23,20 @@ def tiny_database(folder: Path, *, roles: bool = True) -> str:
     database = str(folder / "tiny.lbug")
     taxonomy = spelled(make_world("2022", seed=1, curvature=1.0).taxonomy)
     if not roles:
-        entries = tuple(dataclasses.replace(e, role=None) for e in taxonomy.entries)
-        taxonomy = dataclasses.replace(taxonomy, entries=entries)
+        taxonomy = without_roles(taxonomy)
     with open_store(database) as store:
         store.load(taxonomy)
     return database
+
+
+@contextmanager
+def tiny_home(factory: pytest.TempPathFactory, *, roles: bool = True) -> Iterator[Path]:
+    """A folder with a `tiny_database`, whose `data` is where runs go for as long as it is open."""
+    folder = factory.mktemp("home")
+    tiny_database(folder, roles=roles)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NAICS_GRAPH_HOME", str(folder / "data"))
+        yield folder
 
 
 def tiny_settings(folder: Path) -> list[str]:
@@ -34,6 +47,12 @@ def tiny_settings(folder: Path) -> list[str]:
         "contrast.map.dim=8",
         "contrast.map.width=32",
     ]
+
+
+def without_roles(taxonomy: Taxonomy) -> Taxonomy:
+    """The taxonomy as a load without a split gives it."""
+    entries = tuple(dataclasses.replace(entry, role=None) for entry in taxonomy.entries)
+    return dataclasses.replace(taxonomy, entries=entries)
 
 
 def spelled(taxonomy: Taxonomy) -> Taxonomy:

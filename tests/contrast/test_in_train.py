@@ -15,16 +15,13 @@ from naics_graph.errors import ConfigError
 from naics_graph.pipeline import TrainConfig, TrainReport, train
 from naics_graph.runs import Run
 from naics_graph.store.open import open_store
-from tests.tiny_training import tiny_database, tiny_settings
+from tests.tiny_training import tiny_home, tiny_settings
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A data folder of our own, a database loaded without roles and a tiny transformer."""
-    folder = tmp_path_factory.mktemp("home")
-    tiny_database(folder, roles=False)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NAICS_GRAPH_HOME", str(folder / "data"))
+    with tiny_home(tmp_path_factory, roles=False) as folder:
         yield folder
 
 

@@ -28,6 +28,7 @@ from naics_graph.taxonomy.model import (
     TaxonomyIndex,
 )
 from naics_graph.taxonomy.roles import normalise
+from tests.tiny_training import without_roles
 
 WIDTH = 8
 TITLE, DESCRIPTION, EXAMPLES, EXCLUDED = range(4)
@@ -131,9 +132,7 @@ def test_training_entries_are_examples_on_request_and_validation_entries_never()
 
 
 def test_entries_without_roles_are_all_examples() -> None:
-    entries = tuple(dataclasses.replace(e, role=None) for e in SMALL.entries)
-    taxonomy = dataclasses.replace(SMALL, entries=entries)
-    assert "Rapeseed farming" in standing(taxonomy, "111120", EXAMPLES)
+    assert "Rapeseed farming" in standing(without_roles(SMALL), "111120", EXAMPLES)
 
 
 def test_deleting_validation_entries_changes_nothing() -> None:

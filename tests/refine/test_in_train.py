@@ -24,7 +24,7 @@ from naics_graph.refine.inputs import HiddenTexts
 from naics_graph.store.contract import Progress
 from naics_graph.store.open import open_store
 from tests.refine.test_trainer import logged
-from tests.tiny_training import tiny_database
+from tests.tiny_training import tiny_home
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = (
@@ -39,10 +39,7 @@ SETTINGS = (
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A data folder of our own, a loaded database and a tiny transformer."""
-    folder = tmp_path_factory.mktemp("home")
-    tiny_database(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NAICS_GRAPH_HOME", str(folder / "data"))
+    with tiny_home(tmp_path_factory) as folder:
         yield folder
 
 
