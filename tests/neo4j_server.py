@@ -23,7 +23,7 @@ from naics_graph.store.neo4j import Neo4jStore
 
 SCRIPT = Path(__file__).parents[1] / "docker" / "neo4j" / "server"
 FIXTURES = frozenset({"neo4j_server", "neo4j_store"})
-SKIPPED = pytest.StashKey[str]()
+NOT_TESTED = "NOT TESTED: no Neo4j server, for "
 WIPE = "MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS"
 
 
@@ -55,9 +55,7 @@ def run_script(*arguments: str, **environment: str) -> subprocess.CompletedProce
 
 
 @pytest.fixture(scope="session")
-def neo4j_server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Neo4jServer]:
+def neo4j_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neo4jServer]:
     """The server of this session."""
     given = os.environ.get("NAICS_GRAPH_TEST_NEO4J_URI")
     if given:
@@ -71,9 +69,7 @@ def neo4j_server(
     if started.returncode:
         if shutil.which("java") and shutil.which("mvn"):
             pytest.fail(f"Neo4j did not start:\n{started.stderr}", pytrace=False)
-        reason = f"NOT TESTED: no Neo4j server, for {started.stderr.strip()}"
-        request.config.stash[SKIPPED] = reason
-        pytest.skip(reason)
+        pytest.skip(f"{NOT_TESTED}{started.stderr.strip()}")
     lines = (home / "neo4j.env").read_text(encoding="utf-8").splitlines()
     values = dict(entry.split("=", 1) for entry in lines)
     try:
@@ -111,17 +107,25 @@ def empty(server: Neo4jServer) -> None:
         session.run(WIPE).consume()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark with `neo4j` whatever asks for the server."""
+    """Mark what asks for the server with `neo4j`; of parallel processes, one runs all of that.
+
+    The tests of a file share fixtures, so they stay together too (`--dist loadgroup`).
+    """
     for item in items:
+        group = item.nodeid.partition("::")[0]
         if FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.neo4j)
+            group = "neo4j"
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say once more, in red, that Neo4j was not tested."""
-    if SKIPPED in config.stash:
+    skipped = {str(report.longrepr) for report in terminalreporter.getreports("skipped")}
+    reasons = sorted({said[said.index(NOT_TESTED) :] for said in skipped if NOT_TESTED in said})
+    if reasons:
         terminalreporter.section("Neo4j", red=True, bold=True)
-        terminalreporter.write_line(config.stash[SKIPPED], red=True)
+        for reason in reasons:
+            terminalreporter.write_line(reason.rstrip("')"), red=True)
