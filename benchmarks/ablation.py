@@ -16,6 +16,7 @@ from stage3 import COMPARED_HEAD, Bench, arguments, print_compared, print_condit
 
 from naics_graph.config import load_config
 from naics_graph.contrast.config import ContrastConfig
+from naics_graph.huge_pages import restart_with_huge_pages
 
 WEIGHTS: Final = "objective.weights."
 CHANGES: Final[dict[str, tuple[str, ...]]] = {
@@ -79,4 +80,5 @@ def main(arguments_given: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()
     raise SystemExit(main())

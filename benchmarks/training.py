@@ -26,6 +26,7 @@ from naics_graph.evaluate.held_out import (
     held_out_metrics,
     without_codes,
 )
+from naics_graph.huge_pages import restart_with_huge_pages
 
 TUNED: Final = ("finetune.mode=full",)
 ROWS: Final[dict[str, tuple[str, ...]]] = {
@@ -94,4 +95,5 @@ def _held_out(bench: Bench, config: ContrastConfig, options: argparse.Namespace)
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()
     raise SystemExit(main())

@@ -20,10 +20,12 @@ from typing import Annotated
 import typer
 
 from naics_graph.errors import NaicsGraphError
+from naics_graph.huge_pages import restart_with_huge_pages
 
 from . import evaluate, fetch, info, load, query, quickstart, search, sets, similar, train
 from .common import logged, stderr_console
 
+TRAINING = ("train", "quickstart")
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 """As a shell reports a program that SIGINT or SIGPIPE ended."""
@@ -76,6 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 ok, 1 unexpected, 2 usage, 3 data or config, 4 database, 5 gate failed,
         6 artifact mismatch, 7 partial failure; 130 interrupted, 141 the reader of stdout left.
     """
+    command = next((one for one in sys.argv[1:] if not one.startswith("-")), None)
+    if arguments is None and command in TRAINING:
+        restart_with_huge_pages()
     flags = Flags(arguments=tuple(sys.argv[1:] if arguments is None else arguments))
     try:
         with logged(logging.WARNING):

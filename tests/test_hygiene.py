@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = (
     ("errors",),
-    ("config", "distributed", "launch", "memory", "runs", "settings"),
+    ("config", "distributed", "huge_pages", "launch", "memory", "runs", "settings"),
     ("taxonomy", "reading"),
     ("store",),
     ("geometry",),
