@@ -23,11 +23,11 @@ quickstart: $(VENV)/.installed ## install, then run everything once: load, train
 
 install: $(VENV)/.installed ## only install, into .venv
 
-# As many processes as cores, with a thread each; in huge pages, as `train` takes its memory.
+# As many processes as cores, four at most, with a thread each; in huge pages, as `train` takes its memory.
 test: export OMP_NUM_THREADS ?= 1
 test: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 test: $(VENV)/.installed-dev lint types ## check everything, Neo4j included
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
 
 lint: $(VENV)/.installed-dev ## style and formatting
 	$(BIN)/ruff check .
