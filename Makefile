@@ -27,7 +27,7 @@ install: $(VENV)/.installed ## only install, into .venv
 test: export OMP_NUM_THREADS ?= 1
 test: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 test: $(VENV)/.installed-dev lint types ## check everything, Neo4j included
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev ## style and formatting
 	$(BIN)/ruff check .

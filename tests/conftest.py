@@ -20,11 +20,22 @@ NEEDS_WORKBOOKS = frozenset(
 )
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark with `census` whatever asks for the workbooks or the split."""
+    """Mark with `census` whatever asks for the workbooks or the split, and share the tests out.
+
+    Of parallel processes one runs all that asks for Neo4j, so that there is one server; else the
+    tests of a file stay together, for they share fixtures. What takes long begins first.
+    """
+    groups: dict[pytest.Item, str] = {}
     for item in items:
         if NEEDS_WORKBOOKS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.census)
+        file = item.nodeid.partition("::")[0]
+        groups[item] = "neo4j" if item.get_closest_marker("neo4j") else file
+        item.add_marker(pytest.mark.xdist_group(groups[item]))
+    slow = {groups[item] for item in items if item.get_closest_marker("slow")} | {"neo4j"}
+    items.sort(key=lambda item: groups[item] not in slow)
 
 
 def _shared(*parts: str) -> Path:

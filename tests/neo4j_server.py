@@ -107,18 +107,11 @@ def empty(server: Neo4jServer) -> None:
         session.run(WIPE).consume()
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what asks for the server with `neo4j`; of parallel processes, one runs all of that.
-
-    The tests of a file share fixtures, so they stay together too (`--dist loadgroup`).
-    """
+    """Mark with `neo4j` whatever asks for the server."""
     for item in items:
-        group = item.nodeid.partition("::")[0]
         if FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.neo4j)
-            group = "neo4j"
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
