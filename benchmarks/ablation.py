@@ -16,6 +16,7 @@ from stage3 import COMPARED_HEAD, Bench, arguments, print_compared, print_condit
 
 from naics_graph.config import load_config
 from naics_graph.contrast.config import ContrastConfig
+from naics_graph.contrast.optimisation import DivergedError
 from naics_graph.huge_pages import restart_with_huge_pages
 
 WEIGHTS: Final = "objective.weights."
@@ -74,7 +75,12 @@ def main(arguments_given: Sequence[str] | None = None) -> int:
     print(f"| change {COMPARED_HEAD}")
     for name in options.only:
         config = load_config(ContrastConfig, None, [*options.set, *CHANGES[name]])
-        print_compared(name, [bench.train(config, seed) for seed in options.seeds])
+        try:
+            runs = [bench.train(config, seed) for seed in options.seeds]
+        except DivergedError as stopped:
+            print(f"| {name} | stopped: {stopped.saw} | | | | |", flush=True)
+        else:
+            print_compared(name, runs)
     print_conditions(options)
     return 0
 
