@@ -24,7 +24,8 @@ def restart_with_huge_pages(policy: Path = POLICY) -> None:
 
     glibc reads the variable at the start alone. The process keeps its id, its files and its
     arguments; whatever it did before is done again, so call this first. Nothing happens where the
-    variable is set, to anything, where the kernel's policy is not `madvise` or glibc is not 2.35.
+    variable is set, to anything, where the kernel's policy is not `madvise`, or with a glibc
+    before 2.35.
     """
     if TUNABLES in os.environ or not _offered(policy):
         return

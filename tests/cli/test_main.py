@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from naics_graph import errors
+from naics_graph import cli, errors
 from naics_graph.cli import BROKEN_PIPE, INTERRUPTED, app
 from naics_graph.errors import NaicsGraphError
 from tests.cli.conftest import Run
@@ -195,3 +195,23 @@ def test_module_form_and_colours_off(tmp_path: Path) -> None:
     assert process.returncode == 4
     assert process.stderr.startswith("error: ")
     assert "\x1b" not in process.stderr + process.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "given", "restarts"),
+    [
+        (["train", "--help"], None, True),
+        (["--debug", "quickstart", "--help"], None, True),
+        (["search", "--help"], None, False),
+        ([], None, False),
+        (["train"], ["train", "--help"], False),
+    ],
+)
+def test_only_a_training_that_was_typed_starts_again_with_huge_pages(
+    monkeypatch: pytest.MonkeyPatch, typed: list[str], given: list[str] | None, restarts: bool
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(cli, "restart_with_huge_pages", lambda: calls.append("restarted"))
+    monkeypatch.setattr(sys, "argv", ["naics-graph", *typed])
+    cli.main(given)
+    assert bool(calls) is restarts
