@@ -116,9 +116,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say once more, in red, that Neo4j was not tested."""
-    skipped = {str(report.longrepr) for report in terminalreporter.getreports("skipped")}
-    reasons = sorted({said[said.index(NOT_TESTED) :] for said in skipped if NOT_TESTED in said})
-    if reasons:
+    reasons = {
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.getreports("skipped")
+        if isinstance(report.longrepr, tuple)
+    }
+    missing = sorted(reason for reason in reasons if reason.startswith(NOT_TESTED))
+    if missing:
         terminalreporter.section("Neo4j", red=True, bold=True)
-        for reason in reasons:
-            terminalreporter.write_line(reason.rstrip("')"), red=True)
+        for reason in missing:
+            terminalreporter.write_line(reason, red=True)
