@@ -167,9 +167,9 @@ def records(folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="NOT TESTED: ranks are found in /proc")
 def test_a_killed_rank_ends_a_training_that_resumes_bit_for_bit(home: Path) -> None:
-    """SIGKILL in stage 3 of the rank that writes, once there is a checkpoint."""
+    """SIGKILL in stage 3: the last rank once there is a checkpoint, the first in what resumes."""
     database = tiny_database(home)
-    epochs = 6
+    epochs = 10
     settings = [
         *tiny_settings(home),
         f"contrast.epochs={epochs}",
@@ -181,11 +181,12 @@ def test_a_killed_rank_ends_a_training_that_resumes_bit_for_bit(home: Path) -> N
     whole = json.loads(
         on_one_machine([*command, "--run", "whole", *flags(settings)], environment())
     )
-    last = killed([*command, "--run", "killed", *flags(settings)], home, rank=0)
-    assert last < epochs, "not killed in stage 3"
+    started = killed([*command, "--run", "killed", *flags(settings)], home, rank=1, after=0)
+    again = killed([*command, "--resume", "killed"], home, rank=0, after=started)
+    assert started < again < epochs, "not killed in stage 3"
     log = home / "data" / "runs" / "killed" / "metrics.jsonl"
     logged = log.read_text()
-    assert [record["epoch"] for record in records(log.parent)] == [*range(1, last + 1)]
+    assert [record["epoch"] for record in records(log.parent)] == [*range(1, again + 1)]
     with open_store(database, read_only=True) as store:
         assert [known.id for known in store.embedding_sets()] == ["whole"]
     resumed = json.loads(on_one_machine([*command, "--resume", "killed"], environment()))
@@ -200,8 +201,8 @@ def test_a_killed_rank_ends_a_training_that_resumes_bit_for_bit(home: Path) -> N
     assert np.array_equal(points, others)
 
 
-def killed(command: list[str], home: Path, rank: int) -> int:
-    """Kill a rank of the run `killed` when stage 3 has a checkpoint.
+def killed(command: list[str], home: Path, rank: int, after: int) -> int:
+    """Kill a rank of the run `killed` when stage 3 has a checkpoint later than epoch `after`.
 
     Returns:
         The epoch of the last checkpoint, which can be read.
@@ -216,7 +217,7 @@ def killed(command: list[str], home: Path, rank: int) -> int:
     ) as launcher:
         try:
             deadline = time.monotonic() + PATIENCE
-            while not any(folder.glob("checkpoints/contrast/*.json")):
+            while last_checkpoint(folder) <= after:
                 assert launcher.poll() is None, launcher.communicate()
                 assert time.monotonic() < deadline, "no checkpoint"
                 time.sleep(0.01)
@@ -234,6 +235,11 @@ def killed(command: list[str], home: Path, rank: int) -> int:
     checkpoint = RunFolder.resume(folder).latest_checkpoint("contrast")
     assert checkpoint is not None
     return checkpoint.epoch
+
+
+def last_checkpoint(folder: Path) -> int:
+    epochs = (int(path.stem) for path in folder.glob("checkpoints/contrast/*.json"))
+    return max(epochs, default=0)
 
 
 def ranks(launcher: int, home: Path) -> dict[int, int]:
