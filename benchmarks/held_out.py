@@ -34,6 +34,7 @@ from naics_graph.encode.reader import TextInputs
 from naics_graph.evaluate.gates import accept_refinement
 from naics_graph.evaluate.held_out import held_out_codes, without_codes
 from naics_graph.evaluate.neighbourhood import GIVEN, Neighbourhood
+from naics_graph.huge_pages import restart_with_huge_pages
 from naics_graph.pipeline import TrainConfig
 from naics_graph.refine.graph import of_codes
 from naics_graph.refine.inputs import query_points, refine_inputs
@@ -146,4 +147,5 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()
     raise SystemExit(main())

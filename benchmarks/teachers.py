@@ -43,6 +43,7 @@ from naics_graph.contrast.data import Batch, ContrastData
 from naics_graph.contrast.objective import Objective
 from naics_graph.contrast.trainer import ContrastTrainer, build_space
 from naics_graph.encode.lexical import FIRST_LENGTH, LexicalFeatures
+from naics_graph.huge_pages import restart_with_huge_pages
 from naics_graph.runs import Run
 
 NEAREST: Final = 20
@@ -221,4 +222,5 @@ def main(arguments_given: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()
     raise SystemExit(main())

@@ -31,7 +31,7 @@ from naics_graph.huge_pages import restart_with_huge_pages
 TUNED: Final = ("finetune.mode=full",)
 ROWS: Final[dict[str, tuple[str, ...]]] = {
     "d = 64": (),
-    # In three minutes of two cores; so short, the edges need more weight.
+    # In about three minutes of two cores; so short, the edges need more weight.
     "d = 64, five epochs": ("epochs=5", "objective.weights.lambda_rank=0.5"),
     "d = 16": ("map.dim=16",),
     "held-out codes": (),
